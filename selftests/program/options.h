@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The command line (docs/protocol.md).
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace carryover {
+
+// Exit codes of every verb.
+enum class ExitCode : int {
+  kOk = 0,
+  kFailed = 1,    // a half is FAIL or LOST
+  kUsage = 2,     // the command line is wrong, or nothing is selected
+  kCannot = 3,    // this machine cannot
+  kRefused = 4,   // the kernel refused the kexec
+};
+
+struct Options {
+  std::string verb;
+  std::vector<std::string> filters;
+  bool json = false;
+  bool hidden = false;
+  std::string events_file;
+  double time_scale = 1.0;
+  std::vector<std::string> devices;
+  std::vector<std::string> claims;
+  std::string iommu_mode = "iommufd";
+  std::string nonce;
+  std::string kernel;
+  std::string initrd;
+  std::string append;
+  bool no_load = false;
+
+  // The filters as one GoogleTest filter.
+  [[nodiscard]] std::string Filter() const;
+};
+
+// Parses argv. On --help and on errors CLI11 prints, and the process is to exit with `exit_code`.
+struct ParsedOptions {
+  Options options;
+  bool exit_now = false;
+  int exit_code = 0;
+};
+[[nodiscard]] ParsedOptions ParseOptions(int argc, char** argv);
+
+}  // namespace carryover

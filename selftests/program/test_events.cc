@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "selftests/program/test_events.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace carryover {
+namespace {
+
+std::string FullName(const ::testing::TestInfo& info) {
+  return fmt::format("{}.{}", info.test_suite_name(), info.name());
+}
+
+std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+}  // namespace
+
+void TestEvents::Start(const std::string& test, Half half) {
+  started_ = std::chrono::steady_clock::now();
+  first_message_.clear();
+  events_.Write("start", {{"name", test},
+                          {"half", HalfName(half)},
+                          {"generation", Continuity::Get().generation()}});
+}
+
+void TestEvents::Finish(const std::string& test, Half half, const std::string& result,
+                        const std::string& reason) {
+  const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - started_);
+  ++counts_[result];
+  events_.Write("finish", {{"name", test},
+                           {"half", HalfName(half)},
+                           {"generation", Continuity::Get().generation()},
+                           {"result", result},
+                           {"reason", reason.empty() ? nlohmann::json() : nlohmann::json(reason)},
+                           {"duration_us", duration.count()}});
+}
+
+void TestEvents::OnTestStart(const ::testing::TestInfo& info) {
+  current_ = FullName(info);
+  verify_reported_ = false;
+  (void)Continuity::Get().TakeLost();
+  Start(current_, Continuity::Get().half());
+}
+
+void TestEvents::OnTestPartResult(const ::testing::TestPartResult& part) {
+  if (part.passed()) return;
+  const std::string message = part.message();
+  if (first_message_.empty()) first_message_ = FirstLine(message);
+  if (part.skipped()) return;
+  events_.Write("failure", {{"name", current_},
+                            {"half", HalfName(Continuity::Get().half())},
+                            {"file", part.file_name() == nullptr ? "" : part.file_name()},
+                            {"line", part.line_number()},
+                            {"message", message}});
+}
+
+void TestEvents::OnTestEnd(const ::testing::TestInfo& info) {
+  const ::testing::TestResult& result = *info.result();
+  for (int i = 0; i < result.test_property_count(); ++i) {
+    const ::testing::TestProperty& property = result.GetTestProperty(i);
+    events_.Write("note",
+                  {{"name", current_}, {"key", property.key()}, {"value", property.value()}});
+  }
+  const Half half = Continuity::Get().half();
+  const auto lost = Continuity::Get().TakeLost();
+  if (verify_reported_) return;  // a carry half has said the rest
+  if (lost && result.Failed()) {
+    Finish(current_, half, "LOST", *lost);
+  } else if (result.Failed()) {
+    Finish(current_, half, "FAIL", first_message_);
+  } else if (result.Skipped()) {
+    Finish(current_, half, "SKIP", first_message_);
+  } else {
+    Finish(current_, half, half == Half::kArm ? "ARMED" : "PASS", "");
+  }
+}
+
+void TestEvents::OnCarryStart(const std::string& test) {
+  Finish(test, Half::kVerify, "PASS", "");
+  verify_reported_ = true;
+  Start(test, Half::kCarry);
+}
+
+void TestEvents::OnCarryEnd(const std::string& test, bool failed) {
+  Finish(test, Half::kCarry, failed ? "FAIL" : "ARMED", failed ? first_message_ : "");
+}
+
+bool TestEvents::AllGood() const { return !counts_.contains("FAIL") && !counts_.contains("LOST"); }
+
+}  // namespace carryover

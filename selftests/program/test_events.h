@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Turns what GoogleTest reports into events.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+#include <string>
+
+#include "fixtures/continuity/continuity.h"
+#include "selftests/program/event_writer.h"
+
+namespace carryover {
+
+class TestEvents : public ::testing::EmptyTestEventListener, public HalfObserver {
+ public:
+  explicit TestEvents(EventWriter& events) : events_(events) {}
+
+  void OnTestStart(const ::testing::TestInfo& info) override;
+  void OnTestPartResult(const ::testing::TestPartResult& part) override;
+  void OnTestEnd(const ::testing::TestInfo& info) override;
+  void OnCarryStart(const std::string& test) override;
+  void OnCarryEnd(const std::string& test, bool failed) override;
+
+  // Halves by result ("PASS", "FAIL", ...), and names of the tests that are armed.
+  [[nodiscard]] const std::map<std::string, int>& counts() const { return counts_; }
+  [[nodiscard]] bool AllGood() const;
+
+ private:
+  void Start(const std::string& test, Half half);
+  void Finish(const std::string& test, Half half, const std::string& result,
+              const std::string& reason);
+
+  EventWriter& events_;
+  std::string current_;
+  std::string first_message_;
+  std::chrono::steady_clock::time_point started_;
+  bool verify_reported_ = false;
+  std::map<std::string, int> counts_;
+};
+
+}  // namespace carryover
