@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The part of sysfs that describes PCI functions. The root can be another folder, for unit tests.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "drivers/access/pci_id.h"
+#include "drivers/access/result.h"
+
+namespace carryover {
+
+class Sysfs {
+ public:
+  explicit Sysfs(std::filesystem::path root = "/sys") : root_(std::move(root)) {}
+
+  [[nodiscard]] const std::filesystem::path& root() const { return root_; }
+  [[nodiscard]] std::filesystem::path FunctionPath(const PciAddress& address) const;
+
+  // All PCI functions, by address.
+  [[nodiscard]] std::vector<PciAddress> Functions() const;
+  [[nodiscard]] bool Exists(const PciAddress& address) const;
+
+  // Errors: ENODEV (no such function).
+  [[nodiscard]] Result<PciId> Id(const PciAddress& address) const;
+  // Class code: base class, subclass, programming interface (0x020000 is Ethernet).
+  [[nodiscard]] Result<std::uint32_t> ClassCode(const PciAddress& address) const;
+  // Name of the bound driver; empty optional if none.
+  [[nodiscard]] std::optional<std::string> Driver(const PciAddress& address) const;
+  // Empty if it is not set ("(null)" in sysfs).
+  [[nodiscard]] std::string DriverOverride(const PciAddress& address) const;
+  // Empty optional without an IOMMU.
+  [[nodiscard]] std::optional<unsigned> IommuGroup(const PciAddress& address) const;
+  // The other functions of its IOMMU group.
+  [[nodiscard]] std::vector<PciAddress> GroupMates(const PciAddress& address) const;
+  // "flr", "pm", "bus", ...: best first.
+  [[nodiscard]] std::vector<std::string> ResetMethods(const PciAddress& address) const;
+  // "vfio3": the name of its VFIO character device under /dev/vfio/devices. Error: ENOENT (not bound
+  // to a VFIO driver, or no CONFIG_VFIO_DEVICE_CDEV).
+  [[nodiscard]] Result<std::string> VfioCdevName(const PciAddress& address) const;
+
+  // One attribute, without the trailing newline; the whole value in one write(2).
+  [[nodiscard]] static Result<std::string> Read(const std::filesystem::path& attribute);
+  [[nodiscard]] static Result<void> Write(const std::filesystem::path& attribute,
+                                          std::string_view value);
+
+ private:
+  std::filesystem::path root_;
+};
+
+}  // namespace carryover

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <nlohmann/json.hpp>
+
+#include "fixtures/devices/devices.h"
+#include "selftests/program/boot_identity.h"
+#include "selftests/program/halves.h"
+#include "selftests/program/holder.h"
+#include "selftests/program/verbs.h"
+
+namespace carryover {
+
+ExitCode Arm(const Options& options, EventWriter& events) {
+  const Selection selection = Select(options, TestKind::kContinuity);
+  if (selection.names.empty() && selection.not_claimed.empty()) {
+    return SayError(events, "usage", "no continuity test matches '" + options.Filter() + "'",
+                    ExitCode::kUsage);
+  }
+  if (auto exit = RequireLiveUpdate(events)) return *exit;
+  if (auto exit = PrepareDevices(options, selection.names, events)) return *exit;
+  return RunHolding(events, selection.names, [&]() -> HolderOutcome {
+    const BootIdentity boot = ReadBootIdentity();
+    Continuity& continuity = Continuity::Get();
+    continuity.Begin(Half::kArm, 0, std::nullopt);
+    continuity.next().boot_id = boot.boot_id;
+    continuity.next().kho_count = boot.kho_count.value_or(0);
+    continuity.next().nonce = options.nonce;
+    events.Plan(selection.names.size() + selection.not_claimed.size());
+    SkipNotClaimed(selection.not_claimed, events);
+    const bool good = RunSelected(selection.names, events);
+    const bool hold = HoldWhatIsArmed(events);
+    return {good ? ExitCode::kOk : ExitCode::kFailed, hold};
+  });
+}
+
+ExitCode Release(const Options& options, EventWriter& events) {
+  (void)options;
+  if (auto released = ReleaseHolder(Deadline::After(std::chrono::seconds(30))); !released) {
+    return SayError(events, "holder", released.error().ToString(), ExitCode::kCannot);
+  }
+  return ExitCode::kOk;
+}
+
+}  // namespace carryover

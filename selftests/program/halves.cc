@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "selftests/program/halves.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "fixtures/continuity/continuity_test.h"
+#include "fixtures/device_need/device_need.h"
+#include "fixtures/devices/devices.h"
+#include "selftests/program/selection.h"
+#include "selftests/program/verbs.h"
+
+namespace carryover {
+namespace {
+
+// Longest that these halves may take together.
+Deadline DeadlineOf(const std::vector<std::string>& names) {
+  std::chrono::milliseconds sum{0};
+  for (const std::string& name : names) {
+    const ContinuityInfo* info = FindContinuityTest(name);
+    sum += info != nullptr ? info->traits.time_limit : kRunTimeLimit;
+  }
+  return Deadline::After(sum);
+}
+
+}  // namespace
+
+bool IsClaimed(const Options& options, Claim claim) {
+  return std::ranges::find(options.claims, ClaimName(claim)) != options.claims.end();
+}
+
+Selection Select(const Options& options, TestKind kind) {
+  Selection selection;
+  for (const TestCase& test : AllTests(options.hidden)) {
+    const ContinuityInfo* info = FindContinuityTest(test.name);
+    if ((info != nullptr) != (kind == TestKind::kContinuity)) continue;
+    if (!MatchesFilter(test.name, options.Filter())) continue;
+    const bool claimed = info == nullptr || IsClaimed(options, info->traits.claim);
+    (claimed ? selection.names : selection.not_claimed).push_back(test.name);
+  }
+  return selection;
+}
+
+std::optional<ExitCode> PrepareDevices(const Options& options,
+                                       const std::vector<std::string>& names, EventWriter& events) {
+  Devices& devices = Devices::Get();
+  devices.set_mode(options.iommu_mode == "type1" ? IommuMode::kType1 : IommuMode::kIommufd);
+  for (const std::string& text : options.devices) {
+    if (auto listed = devices.List(text); !listed) {
+      const bool usage = listed.error().code == EINVAL;
+      return SayError(events, "device", listed.error().ToString(),
+                      usage ? ExitCode::kUsage : ExitCode::kCannot);
+    }
+  }
+  for (const std::string& name : names) {
+    const ContinuityInfo* info = FindContinuityTest(name);
+    const std::string_view driver = info != nullptr ? info->traits.driver : NeededDriver(name);
+    if (driver.empty() || devices.IsListed(driver)) continue;
+    return SayError(events, "device",
+                    fmt::format("{} needs a device of driver {}, and none is listed; give --device "
+                                "ADDRESS,VENDOR:DEVICE,{} or leave these tests out",
+                                name, driver, driver),
+                    ExitCode::kUsage);
+  }
+  return std::nullopt;
+}
+
+std::optional<ExitCode> RequireLiveUpdate(EventWriter& events) {
+  if (access(kLiveUpdateDevice.data(), F_OK) == 0) return std::nullopt;
+  return SayError(events, "feature",
+                  fmt::format("{} is not there: this kernel has no live update. Build it with "
+                              "CONFIG_LIVEUPDATE=y and CONFIG_KEXEC_HANDOVER=y and boot it with "
+                              "kho=on liveupdate=on",
+                              kLiveUpdateDevice),
+                  ExitCode::kCannot);
+}
+
+bool RunSelected(const std::vector<std::string>& names, EventWriter& events) {
+  if (names.empty()) return true;
+  SelectTests(names);
+  auto listener = std::make_unique<TestEvents>(events);
+  TestEvents& report = *listener;
+  ::testing::TestEventListeners& listeners = ::testing::UnitTest::GetInstance()->listeners();
+  listeners.Append(listener.release());  // GoogleTest takes ownership
+  Continuity::Get().set_observer(&report);
+  const int failed = RUN_ALL_TESTS();
+  Continuity::Get().set_observer(nullptr);
+  return failed == 0 && report.AllGood();
+}
+
+void SkipNotClaimed(const std::vector<std::string>& names, EventWriter& events) {
+  for (const std::string& name : names) {
+    const std::string_view claim = ClaimName(FindContinuityTest(name)->traits.claim);
+    events.Write("finish", {{"name", name},
+                            {"half", "arm"},
+                            {"generation", 0},
+                            {"result", "SKIP"},
+                            {"reason", fmt::format("this kernel does not claim `{}`", claim)},
+                            {"duration_us", 0}});
+  }
+}
+
+bool HoldWhatIsArmed(EventWriter& events) {
+  Continuity& continuity = Continuity::Get();
+  const Ledger& ledger = continuity.next();
+  if (ledger.entries.empty()) return false;
+  if (auto preserved = PreserveLedger(ledger); !preserved) {
+    (void)SayError(events, "ledger", preserved.error().ToString(), ExitCode::kCannot);
+    return false;
+  }
+  std::vector<std::string> armed;
+  for (const LedgerEntry& entry : ledger.entries) armed.push_back(entry.test);
+  events.Write("holding", {{"pid", getpid()},
+                           {"armed", armed},
+                           {"sessions", continuity.sessions_kept()},
+                           {"generation", ledger.generation},
+                           {"remaining", ledger.RemainingAfter(ledger.generation)}});
+  return true;
+}
+
+ExitCode RunHolding(EventWriter& events, const std::vector<std::string>& names,
+                    const std::function<HolderOutcome()>& work) {
+  const auto let_go = [] {
+    Continuity::Get().ReleaseKept();
+    (void)Devices::Get().RestoreAll();
+  };
+  auto code = RunInHolder(work, let_go, DeadlineOf(names));
+  if (!code) return SayError(events, "holder", code.error().ToString(), ExitCode::kCannot);
+  return *code;
+}
+
+}  // namespace carryover

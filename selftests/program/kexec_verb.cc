@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <unistd.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "fixtures/kexec/kexec.h"
+#include "selftests/program/verbs.h"
+
+namespace carryover {
+namespace {
+
+ExitCode Refused(EventWriter& events, const Error& error) {
+  events.Write("refused", {{"errno", error.code}, {"message", error.ToString()}});
+  return ExitCode::kRefused;
+}
+
+}  // namespace
+
+ExitCode Kexec(const Options& options, EventWriter& events) {
+  if (!options.no_load) {
+    // A file that is not there is the caller's mistake, not the kernel's refusal.
+    for (const std::string& path : {options.kernel, options.initrd}) {
+      if (!path.empty() && access(path.c_str(), R_OK) != 0) {
+        return SayError(events, "kexec", path + ": " + strerrordesc_np(errno), ExitCode::kUsage);
+      }
+    }
+    if (auto loaded = LoadKexecImage(options.kernel, options.initrd, options.append); !loaded) {
+      return Refused(events, loaded.error());
+    }
+    events.Write("loaded", {{"kernel", options.kernel},
+                            {"initrd", options.initrd},
+                            {"append", options.append}});
+  }
+  events.Write("jump", {});
+  sync();
+  return Refused(events, JumpToKexecImage());
+}
+
+}  // namespace carryover

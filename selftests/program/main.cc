@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// carryover-selftests: one static program, so that the same file runs in an initramfs and on any distribution.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <array>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "drivers/access/deadline.h"
+#include "fixtures/devices/devices.h"
+#include "selftests/program/boot_identity.h"
+#include "selftests/program/verbs.h"
+
+namespace carryover {
+namespace {
+
+using Verb = ExitCode (*)(const Options&, EventWriter&);
+
+constexpr std::array<std::pair<std::string_view, Verb>, 7> kVerbs{{
+    {"list", List},
+    {"probe", Probe},
+    {"run", Run},
+    {"arm", Arm},
+    {"verify", Verify},
+    {"kexec", Kexec},
+    {"release", Release},
+}};
+
+void SayHello(const Options& options, EventWriter& events) {
+  const BootIdentity boot = ReadBootIdentity();
+  nlohmann::json hello{{"schema", 1},
+                       {"verb", options.verb},
+                       {"version", CARRYOVER_VERSION},
+                       {"kernel", boot.kernel},
+                       {"boot_id", boot.boot_id},
+                       {"cmdline", boot.command_line},
+                       {"kho_count", nullptr},
+                       {"luo_number", nullptr}};
+  if (boot.kho_count) hello["kho_count"] = *boot.kho_count;
+  if (boot.luo_number) hello["luo_number"] = *boot.luo_number;
+  events.Write("hello", std::move(hello));
+}
+
+int Main(int argc, char** argv) {
+  int gtest_argc = 1;
+  ::testing::InitGoogleTest(&gtest_argc, argv);
+  ::testing::TestEventListeners& listeners = ::testing::UnitTest::GetInstance()->listeners();
+  const std::unique_ptr<::testing::TestEventListener> unused(
+      listeners.Release(listeners.default_result_printer()));
+
+  const ParsedOptions parsed = ParseOptions(argc, argv);
+  if (parsed.exit_now) return parsed.exit_code;
+  const Options& options = parsed.options;
+
+  auto events = EventWriter::Open(options.json, options.events_file);
+  if (!events) {
+    std::cerr << "carryover-selftests: " << events.error().ToString() << '\n';
+    return static_cast<int>(ExitCode::kUsage);
+  }
+  (void)signal(SIGPIPE, SIG_IGN);
+  Deadline::SetScale(options.time_scale);
+  Devices::Get().set_observer([&events](std::string_view event, const nlohmann::json& fields) {
+    (*events)->Write(event, fields);
+  });
+
+  SayHello(options, **events);
+  ExitCode code = ExitCode::kUsage;
+  for (const auto& [name, verb] : kVerbs) {
+    if (name == options.verb) code = verb(options, **events);
+  }
+  (*events)->Write("end", {{"exit_code", static_cast<int>(code)}});
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+ExitCode SayError(EventWriter& events, std::string_view kind, std::string_view message,
+                  ExitCode code) {
+  events.Write("error", {{"kind", kind}, {"message", message}});
+  return code;
+}
+
+}  // namespace carryover
+
+int main(int argc, char** argv) { return carryover::Main(argc, argv); }

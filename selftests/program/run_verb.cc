@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <nlohmann/json.hpp>
+
+#include "fixtures/devices/devices.h"
+#include "selftests/program/halves.h"
+#include "selftests/program/verbs.h"
+
+namespace carryover {
+
+ExitCode Run(const Options& options, EventWriter& events) {
+  const Selection selection = Select(options, TestKind::kRun);
+  if (selection.names.empty()) {
+    return SayError(events, "usage", "no test without a kexec matches '" + options.Filter() + "'",
+                    ExitCode::kUsage);
+  }
+  if (auto exit = PrepareDevices(options, selection.names, events)) return *exit;
+  Continuity::Get().Begin(Half::kRun, 0, std::nullopt);
+  events.Plan(selection.names.size());
+  const bool good = RunSelected(selection.names, events);
+  if (auto restored = Devices::Get().RestoreAll(); !restored) {
+    return SayError(events, "device", restored.error().ToString(), ExitCode::kCannot);
+  }
+  return good ? ExitCode::kOk : ExitCode::kFailed;
+}
+
+}  // namespace carryover
