@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/access/mapped_bar.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace carryover {
+
+Result<std::unique_ptr<MappedBar>> MappedBar::Map(int device_fd, std::uint64_t offset,
+                                                  std::size_t size) {
+  void* address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, device_fd,
+                       static_cast<off_t>(offset));
+  if (address == MAP_FAILED) return FailErrno(fmt::format("map a BAR of {} bytes", size));
+  return std::unique_ptr<MappedBar>(new MappedBar(static_cast<std::byte*>(address), size));
+}
+
+MappedBar::~MappedBar() { (void)munmap(address_, size_); }
+
+template <typename T>
+volatile T* MappedBar::Register(std::size_t offset) const {
+  if (offset % sizeof(T) != 0 || offset + sizeof(T) > size_) {
+    fmt::print(stderr, "MMIO access of {} bytes at {:#x} in a BAR of {:#x} bytes\n", sizeof(T),
+               offset, size_);
+    std::abort();
+  }
+  return reinterpret_cast<volatile T*>(address_ + offset);
+}
+
+std::uint8_t MappedBar::Read8(std::size_t offset) { return *Register<std::uint8_t>(offset); }
+std::uint16_t MappedBar::Read16(std::size_t offset) { return *Register<std::uint16_t>(offset); }
+std::uint32_t MappedBar::Read32(std::size_t offset) { return *Register<std::uint32_t>(offset); }
+std::uint64_t MappedBar::Read64(std::size_t offset) { return *Register<std::uint64_t>(offset); }
+void MappedBar::Write8(std::size_t offset, std::uint8_t value) {
+  *Register<std::uint8_t>(offset) = value;
+}
+void MappedBar::Write16(std::size_t offset, std::uint16_t value) {
+  *Register<std::uint16_t>(offset) = value;
+}
+void MappedBar::Write32(std::size_t offset, std::uint32_t value) {
+  *Register<std::uint32_t>(offset) = value;
+}
+void MappedBar::Write64(std::size_t offset, std::uint64_t value) {
+  *Register<std::uint64_t>(offset) = value;
+}
+
+}  // namespace carryover

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A PCI function driven through VFIO (include/uapi/linux/vfio.h, Documentation/driver-api/vfio.rst).
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "drivers/access/iommufd.h"
+#include "drivers/access/mapped_bar.h"
+#include "drivers/access/pci_device.h"
+#include "drivers/access/sysfs.h"
+#include "drivers/access/unique_fd.h"
+#include "drivers/access/vfio_type1.h"
+
+namespace carryover {
+
+enum class IommuMode : std::uint8_t {
+  kIommufd,  // /dev/vfio/devices/vfioN, bound to an iommufd
+  kType1,    // /dev/vfio/GROUP in a container with a type1v2 IOMMU
+};
+
+class VfioPciDevice final : public PciDevice {
+ public:
+  // Opens a function that is bound to vfio-pci, in an I/O address space of its own, or in that of `shared`, another
+  // device opened in the same mode. Opening and closing reset the function (vfio-pci does that).
+  // Errors: ENOENT (not bound to vfio-pci, or the kernel lacks the way), EBUSY (open elsewhere), EPERM (group).
+  [[nodiscard]] static Result<std::unique_ptr<VfioPciDevice>> Open(
+      const PciAddress& address, IommuMode mode, const Sysfs& sysfs,
+      const VfioPciDevice* shared = nullptr);
+
+  // Builds a device from an open, unbound VFIO cdev file, such as one that was retrieved after a live update: binds it
+  // to `iommu` and attaches it.
+  [[nodiscard]] static Result<std::unique_ptr<VfioPciDevice>> FromCdev(
+      UniqueFd device, std::shared_ptr<Iommufd> iommu);
+
+  ~VfioPciDevice() override = default;
+
+  [[nodiscard]] PciId id() const override { return id_; }
+  [[nodiscard]] Result<Mmio*> Bar(unsigned index) override;
+  [[nodiscard]] Result<std::uint32_t> ReadConfig(std::size_t offset, std::size_t size) override;
+  [[nodiscard]] Result<void> WriteConfig(std::size_t offset, std::size_t size,
+                                         std::uint32_t value) override;
+  [[nodiscard]] Result<void> SetBusMaster(bool on) override;
+  [[nodiscard]] Result<void> Reset() override;
+  [[nodiscard]] Result<unsigned> InterruptVectors(InterruptKind kind) override;
+  [[nodiscard]] Result<void> EnableInterrupts(InterruptKind kind,
+                                              std::span<const int> event_fds) override;
+  [[nodiscard]] Result<void> DisableInterrupts(InterruptKind kind) override;
+  [[nodiscard]] Result<void> UnmaskIntx() override;
+  [[nodiscard]] Iommu& iommu() override { return *iommu_; }
+
+  // The VFIO device file, for what this class does not wrap.
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+ private:
+  VfioPciDevice(UniqueFd fd, std::shared_ptr<Iommu> iommu)
+      : iommu_(std::move(iommu)), fd_(std::move(fd)) {}
+  [[nodiscard]] Result<void> ReadIdentity();
+
+  struct Region {
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+    bool mappable = false;
+  };
+  [[nodiscard]] Result<Region> RegionInfo(unsigned index) const;
+
+  std::shared_ptr<Iommu> iommu_;  // outlives the device file: closing order matters to VFIO
+  UniqueFd fd_;
+  PciId id_;
+  Region config_;
+  std::array<std::unique_ptr<MappedBar>, 6> bars_;
+};
+
+}  // namespace carryover
