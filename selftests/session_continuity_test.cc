@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -64,6 +63,8 @@ class SessionContinuity : public MemoryContinuity {
     std::ranges::reverse(order);
     return order;
   }
+  UniqueFd memory_;  // from verify to carry
+
   // Every k-th, then the ones between: neither ascending nor descending.
   static std::vector<std::uint32_t> Interleaved(std::uint32_t count) {
     auto order = Ascending(count);
