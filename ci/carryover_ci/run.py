@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Running other programs, and ending with one clear message."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+class Failure(Exception):
+    """Something that the user can do something about: what is wrong, where, and what to do."""
+
+
+def output_of(command: Sequence[str | Path], remedy: str = "") -> str:
+    """What `command` prints on its standard output; Failure with its complaint if it fails."""
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise Failure(f"{words[0]}: no such program. {remedy or 'Run ci/setup.'}") from None
+    if done.returncode != 0:
+        complaint = (done.stderr or done.stdout).strip()
+        raise Failure(f"{' '.join(words)}: exit status {done.returncode}\n{complaint}\n{remedy}".strip())
+    return done.stdout
+
+
+def exit_with(main: Callable[[], None]) -> None:
+    """Run a command's main function; a Failure becomes its message and exit status 1."""
+    try:
+        main()
+    except Failure as failure:
+        print(f"{Path(sys.argv[0]).name}: error: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; nothing unfinished was left in the cache", file=sys.stderr)
+        sys.exit(130)
