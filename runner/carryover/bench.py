@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The bench: labgrid's QEMUDriver, made to be observed.
+
+What labgrid's own lacks: a console that is read from before power-on, events of the machine, an end
+without a reset (its off() is for a guest that goes on), and an error instead of a wait when QEMU does
+not start.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import attr
+from labgrid.driver import QEMUDriver
+from labgrid.factory import target_factory
+
+from carryover.console import ConsoleRecorder, LineSink
+from carryover.errors import Infrastructure
+from carryover.observation import MachineGone, Watch
+from carryover.qmp import QmpClient
+
+_START_LIMIT = 20.0
+_QUIT_LIMIT = 2.0
+_FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\b")
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class BenchDriver(QEMUDriver):  # type: ignore[misc]
+    """A QEMU machine that is observed from before its first instruction to its end.
+
+    ``extra_args`` may name environment variables. It must hold a ``user`` network whose host
+    forwarding of guest port 22 may leave the host port to be chosen (``hostfwd=tcp:127.0.0.1:0-:22``).
+    """
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.ssh_port = 0
+        self._more_append = ""
+        self._recorder: ConsoleRecorder | None = None
+        self._waiter: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id; 0 if it does not run."""
+        return self._child.pid if self._child is not None else 0
+
+    def get_qemu_base_args(self) -> list[str]:
+        """labgrid's arguments, with environment variables put in, and without reboot."""
+        written = self.extra_args
+        self.extra_args = os.path.expandvars(written)
+        try:
+            arguments: list[str] = super().get_qemu_base_args()
+        finally:
+            self.extra_args = written
+        # A reset must end the machine, a kexec does not.
+        return [*arguments, "-no-reboot"]
+
+    def get_qemu_version(self, qemu_bin: str) -> tuple[int, int, int]:
+        """Not asked for: only labgrid's egl-headless display depends on it, and QEMU takes long to say."""
+        return (11, 0, 0)
+
+    def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
+        """Starts the machine; every reader runs before its first instruction.
+
+        Args:
+            watch: Hears of console lines and of the machine's events.
+            console: Gets each line of the console.
+            error_log: What QEMU itself says.
+            append: More words for the kernel's command line.
+
+        Raises:
+            Infrastructure: QEMU does not start. The message has what it said.
+        """
+        self.target.activate(self)
+        command = self._command(append)
+        self.logger.debug("Starting with: %s", command)
+        with error_log.open("ab") as errors:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C at the terminal is for us, not for QEMU
+            )
+        try:
+            stream = self._accept(error_log)
+            self._recorder = ConsoleRecorder(stream, console, watch)
+            self._recorder.start()
+            self.qmp = QmpClient(self._child.stdout, self._child.stdin, watch)
+            self.status = 1
+            self.ssh_port = self._find_ssh_port()
+        except Exception as error:
+            self.power_off()
+            said = error_log.read_text(errors="replace").strip()
+            raise Infrastructure(_explain(f"QEMU does not start: {error}", said)) from error
+        self._waiter = threading.Thread(
+            target=self._wait, args=(self._child, watch, error_log), name="qemu", daemon=True
+        )
+        self._waiter.start()
+        self.qmp.execute("cont")
+
+    def power_off(self) -> None:
+        """Ends QEMU and waits until all it said is recorded. Does nothing if it does not run."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if child.poll() is None:
+            # Nothing in the guest is worth an orderly end: its disks are read-only or in memory.
+            child.send_signal(signal.SIGKILL)
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            try:
+                pipe.close()
+            except OSError:
+                pass  # unsent bytes for a process that is gone
+        if self._recorder is not None:
+            self._recorder.join(_QUIT_LIMIT)
+        if self._waiter is not None:
+            self._waiter.join(_QUIT_LIMIT)
+        self.status = 0
+        self.target.deactivate(self)
+
+    def on(self) -> None:
+        """Not for the bench: its power goes on with power_on(), and readers."""
+        raise NotImplementedError("power_on() observes the machine; on() would not")
+
+    def off(self) -> None:
+        self.power_off()
+
+    def _command(self, append: str) -> list[str]:
+        command = list(self._cmd)
+        if append and "-append" in command:
+            at = command.index("-append") + 1
+            command[at] = f"{command[at]} {append}"
+        # QEMU is to die with the runner, however that dies.
+        if setpriv := shutil.which("setpriv"):
+            command = [setpriv, "--pdeathsig", "KILL", *command]
+        return command
+
+    def _accept(self, error_log: Path) -> socket.socket:
+        ended = os.pidfd_open(self._child.pid)
+        try:
+            ready, _, _ = select.select([self._socket, ended], [], [], _START_LIMIT)
+            if self._socket not in ready:
+                ended_with = f"ended with {self._child.poll()}" if ready else "does not begin"
+                raise Infrastructure(f"it {ended_with}; see {error_log}")
+            self._clientsocket = self._socket.accept()[0]
+            stream: socket.socket = self._clientsocket
+            return stream
+        finally:
+            os.close(ended)
+
+    def _find_ssh_port(self) -> int:
+        text = self.qmp.execute("human-monitor-command", {"command-line": "info usernet"})
+        found = _FORWARDED.search(text)
+        if not found:
+            raise Infrastructure("no host port leads to the target's port 22 (hostfwd in extra_args)")
+        return int(found.group(1))
+
+    def _wait(self, child: subprocess.Popen[bytes], watch: Watch, error_log: Path) -> None:
+        status = child.wait()
+        self.qmp.join(_QUIT_LIMIT)
+        if self._recorder is not None:
+            self._recorder.join(_QUIT_LIMIT)
+        how = f"QEMU was killed by signal {-status}" if status < 0 else f"QEMU ended with {status}"
+        watch.post(MachineGone(time.monotonic(), f"{how} (see {error_log})"))
+
+
+def _explain(problem: str, said: str) -> str:
+    last = said.splitlines()[-1] if said else ""
+    if "hostfwd" in last or "host forwarding" in last:
+        last += "; the port is in use: take another, or 0 to have a free one chosen"
+    return f"{problem}: {last}" if last else problem
+
+
+def command_line(driver: BenchDriver) -> str:
+    """QEMU's command line as a person would type it."""
+    return shlex.join(driver.get_qemu_base_args())
+
+
+def expand(value: Any) -> Any:
+    """Environment variables in every text of a configuration."""
+    if isinstance(value, str):
+        return os.path.expandvars(value)
+    if isinstance(value, dict):
+        return {key: expand(item) for key, item in value.items()}
+    return [expand(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The console recorder: one reader, from before power-on to the end; matching is done elsewhere."""
+
+from __future__ import annotations
+
+import codecs
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+from carryover.errors import OutputFailed
+from carryover.kernel_messages import plain, recognise
+from carryover.observation import ConsoleLine, ReaderFailed, Watch
+
+
+class LineSink(Protocol):
+    """Where recorded lines go, one call a line, without the newline."""
+
+    def __call__(self, line: str) -> None: ...
+
+
+class ConsoleRecorder:
+    """Reads a stream socket to its end: each line is written down first, then posted.
+
+    A line of the log begins with wall clock (UTC) and seconds since power-on, both of the
+    controller.
+    """
+
+    def __init__(self, stream: socket.socket, sink: LineSink, watch: Watch) -> None:
+        self._stream = stream
+        self._sink = sink
+        self._watch = watch
+        self._zero = time.monotonic()
+        self._partial = ""
+        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
+
+    def start(self) -> None:
+        """Starts the reader."""
+        self._thread.start()
+
+    def join(self, timeout: float) -> bool:
+        """Waits until all that the machine said is recorded. False if it is still open."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        try:
+            while True:
+                try:
+                    data = self._stream.recv(65536)
+                except ConnectionResetError:
+                    data = b""  # QEMU was killed
+                self._feed(decoder.decode(data, final=not data), last=not data)
+                if not data:
+                    return
+        except OSError as error:
+            self._watch.post(ReaderFailed(OutputFailed(f"console.log: {error.strerror}")))
+        except OutputFailed as error:
+            self._watch.post(ReaderFailed(error))
+
+    def _feed(self, text: str, *, last: bool) -> None:
+        *lines, self._partial = (self._partial + text.replace("\r", "")).split("\n")
+        if last and self._partial:
+            lines.append(self._partial)
+            self._partial = ""
+        for line in lines:
+            now = time.monotonic()
+            shown = plain(line)
+            stamp = datetime.now(UTC).strftime("%H:%M:%S.%f")[:-3]
+            self._sink(f"{stamp} {now - self._zero:9.3f}  {shown}")
+            self._watch.post(ConsoleLine(now, shown, recognise(shown)))

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What can be seen of a machine, in one stream, and what it says about the machine's health.
+
+Every source (console, QMP, a command's output) has one reader, which posts here. One consumer waits,
+always with a deadline.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from carryover.events import Event
+from carryover.kernel_messages import KernelMessage, Meaning
+from carryover.verdict import Verdict
+
+# How long a dying machine may take to say the rest, once it has begun.
+SETTLE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleLine:
+    """A whole line of the console."""
+
+    time: float
+    text: str
+    message: KernelMessage | None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineEvent:
+    """An event of the machine itself, by QMP's name (RESET, SHUTDOWN, ...)."""
+
+    time: float
+    name: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineGone:
+    """The machine's process has ended."""
+
+    time: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramEvent:
+    """An event of a command on the target."""
+
+    command: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramGone:
+    """A command's connection has ended."""
+
+    command: int
+    status: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderFailed:
+    """A reader cannot go on: its output cannot be written, or its input is nonsense."""
+
+    error: Exception
+
+
+Observation = ConsoleLine | MachineEvent | MachineGone | ProgramEvent | ProgramGone | ReaderFailed
+
+
+class Crashed(Exception):
+    """The machine has died. `verdict` says how."""
+
+    def __init__(self, verdict: Verdict, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+
+
+class DeadlineExpired(Exception):
+    """Nothing came before the deadline."""
+
+
+class Health:
+    """Folds observations into one answer: is the machine alive, and if not, what killed it?"""
+
+    def __init__(self) -> None:
+        self.crash: Crashed | None = None
+        self.settled = False
+        self.oopses: list[str] = []
+        self.kernels: list[str] = []
+        self.kernel_is_expected = True  # a kernel's sign-on is no surprise
+        self.firmware_is_expected = True
+        self._abi: str | None = None
+        self._shutdown: str | None = None
+
+    def observe(self, seen: Observation) -> None:
+        """Takes one observation into account."""
+        if isinstance(seen, ConsoleLine) and seen.message is not None:
+            self._observe_message(seen.message)
+        elif isinstance(seen, MachineEvent):
+            if seen.name == "SHUTDOWN":
+                self._shutdown = str(seen.data.get("reason", "unknown"))
+            elif seen.name == "RESET" and not self.firmware_is_expected:
+                self._die(Verdict.RESET, f"the machine was reset ({seen.data.get('reason')})")
+        elif isinstance(seen, MachineGone):
+            self._observe_end(seen)
+
+    def _observe_message(self, message: KernelMessage) -> None:
+        meaning = message.meaning
+        if meaning is Meaning.ABI:
+            self._abi = message.text
+        elif meaning is Meaning.PANIC:
+            verdict = Verdict.ABI_MISMATCH if self._abi else Verdict.PANIC
+            text = message.text if not self._abi or self._abi in message.text else (
+                f"{self._abi}; {message.text}"
+            )
+            self._die(verdict, text)
+        elif meaning is Meaning.PANIC_END:
+            self.settled = self.crash is not None
+        elif meaning in (Meaning.OOPS, Meaning.LOCKUP):
+            self.oopses.append(message.text)
+        elif meaning is Meaning.FIRMWARE and not self.firmware_is_expected:
+            self._die(Verdict.RESET, f"the firmware started again: {message.text}")
+        elif meaning is Meaning.KERNEL:
+            self.kernels.append(message.values["release"])
+            if not self.kernel_is_expected:
+                self._die(Verdict.RESET, f"a kernel started that nobody asked for: {message.text}")
+            self.kernel_is_expected = False
+
+    def _observe_end(self, seen: MachineGone) -> None:
+        if self._shutdown in ("guest-reset", "host-qmp-system-reset", "subsystem-reset"):
+            self._die(Verdict.RESET, f"the machine was reset (QEMU says {self._shutdown})")
+        elif self._shutdown in ("guest-shutdown", "guest-panic"):
+            self._die(Verdict.RESET, f"the machine went down (QEMU says {self._shutdown})")
+        else:
+            why = f", {self._shutdown}" if self._shutdown else ""
+            self._die(Verdict.INFRA, f"the machine is gone: {seen.detail}{why}")
+        self.settled = True
+
+    def _die(self, verdict: Verdict, reason: str) -> None:
+        if self.crash is None:  # the first sign is the cause; what follows are consequences
+            if self.oopses and verdict in (Verdict.PANIC, Verdict.RESET):
+                reason = f"{reason} (before it: {self.oopses[-1]})"
+            self.crash = Crashed(verdict, reason)
+
+
+class Watch:
+    """The stream of observations of one power cycle."""
+
+    def __init__(self) -> None:
+        self.health = Health()
+        self._queue: queue.SimpleQueue[Observation] = queue.SimpleQueue()
+
+    def post(self, seen: Observation) -> None:
+        """Called by readers, from any thread."""
+        self._queue.put(seen)
+
+    def next(self, deadline: float) -> Observation:
+        """The next observation.
+
+        Args:
+            deadline: time.monotonic() at which to give up.
+
+        Raises:
+            Crashed: The machine died; what it still had to say has been read.
+            DeadlineExpired: Nothing came in time.
+        """
+        seen = self._take(deadline)
+        if self.health.crash is not None:
+            self.settle()
+            raise self.health.crash
+        return seen
+
+    def _take(self, deadline: float) -> Observation:
+        try:
+            seen = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise DeadlineExpired from None
+        if isinstance(seen, ReaderFailed):
+            raise seen.error
+        self.health.observe(seen)
+        return seen
+
+    def settle(self) -> None:
+        """Reads on until a dying machine has said the rest; returns at once if it is dead."""
+        end = time.monotonic() + 2 * SETTLE
+        while not self.health.settled:
+            try:
+                self._take(min(end, time.monotonic() + SETTLE))
+            except DeadlineExpired:
+                return

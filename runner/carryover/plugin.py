@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pytest plugin: ``pytest -p carryover.plugin --lg-env ci/bench.yaml PROGRAM``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+# labgrid finds the classes that an environment names once they are imported.
+from carryover import bench, environment, remote, resources, strategy  # noqa: F401
+from carryover.collect import ProgramFile, ProgramItem
+from carryover.errors import BadInput
+from carryover.reports import verdict_of
+from carryover.session import CarryoverSession, default_junit
+
+_SESSION = pytest.StashKey[CarryoverSession]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("carryover")
+    group.addoption(
+        "--carryover-out",
+        type=Path,
+        default=Path("out/bench"),
+        metavar="DIR",
+        help="where results go (default: out/bench)",
+    )
+    group.addoption(
+        "--carryover-hidden",
+        action="store_true",
+        help="also collect tests that exist to prove the runner",
+    )
+    group.addoption(
+        "--carryover-reruns",
+        type=int,
+        default=8,
+        metavar="N",
+        help="power cycles to spend on finding the test that killed the machine (default: 8)",
+    )
+    group.addoption(
+        "--carryover-append",
+        default="",
+        metavar="WORDS",
+        help="more words for the incoming kernel's command line",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    files = not config.option.help and not config.option.collectonly
+    if path := config.getoption("lg_env") or os.environ.get("LG_ENV"):
+        try:
+            environment.check(Path(path), files=files)
+        except BadInput as error:
+            raise pytest.UsageError(str(error)) from error
+    if files:
+        default_junit(config)
+    config.stash[_SESSION] = CarryoverSession(config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ProgramFile | None:
+    """The program itself, if its path was given: no file is executed that nobody named."""
+    named = parent.session.isinitpath(file_path)
+    if named and not file_path.suffix and os.access(file_path, os.X_OK):
+        return ProgramFile.from_parent(parent, path=file_path, nodeid=file_path.name)
+    return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need no kexec come first, as they do on the target."""
+    items.sort(key=lambda item: isinstance(item, ProgramItem) and item.info.is_continuity)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """The first item starts the campaign for all; each gets its own reports."""
+    if not isinstance(item, ProgramItem):
+        return None
+    item.config.stash[_SESSION].report(item)
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(
+    report: pytest.CollectReport | pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    if not isinstance(report, pytest.TestReport) or (verdict := verdict_of(report)) is None:
+        return None
+    decisive = report.when == "call" or report.failed
+    if not decisive:
+        return "", "", ""
+    if config.stash[_SESSION].is_reporting:
+        return verdict.outcome, "", ""  # the display has shown it
+    return verdict.outcome, verdict.letter, verdict.value
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """Ends the machine before anything else; a full disk is a message, not a traceback."""
+    ours = session.config.stash.get(_SESSION, None)
+    if ours is not None:
+        ours.finish(str(session.exitstatus))
+    try:
+        yield
+        if ours is not None:
+            ours.rename_junit()
+    except OSError as error:
+        if ours is None or not ours.is_output(error.filename):
+            raise
+        ours.complain(f"{error.filename}: {error.strerror}; this run has no whole junit.xml")
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    config.stash[_SESSION].summarise()

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Commands on the target over SSH, their output as a live stream of events."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import IO
+
+import attr
+from labgrid.driver import SSHDriver
+from labgrid.factory import target_factory
+
+from carryover.errors import Infrastructure, ProtocolError
+from carryover.events import parse
+from carryover.observation import ProgramEvent, ProgramGone, ReaderFailed, Watch
+
+# An emulated processor pays for every step of a handshake: the cheapest that OpenSSH and dropbear share.
+_FAST = (
+    "KexAlgorithms=curve25519-sha256,curve25519-sha256@libssh.org",
+    "HostKeyAlgorithms=ssh-ed25519",
+    "Ciphers=chacha20-poly1305@openssh.com,aes128-ctr",
+    "PreferredAuthentications=publickey",
+    "IdentitiesOnly=yes",
+    "GSSAPIAuthentication=no",
+    "ServerAliveInterval=10",
+)
+_STOP_LIMIT = 2.0
+_numbers = itertools.count(1)
+
+
+class RemoteCommand:
+    """A running command whose standard output is events (docs/protocol.md)."""
+
+    def __init__(self, arguments: list[str], watch: Watch, raw: Callable[[str], None]) -> None:
+        """Starts it.
+
+        Args:
+            arguments: The local command, e.g. ssh and its options.
+            watch: Hears of each event, and of the end.
+            raw: Gets each line as it came.
+        """
+        self.number = next(_numbers)
+        self._watch = watch
+        self._raw = raw
+        self._errors: list[str] = []
+        self._process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None and self._process.stderr is not None
+        self._stderr = threading.Thread(
+            target=self._read_errors, args=(self._process.stderr,), name="stderr", daemon=True
+        )
+        self._stderr.start()
+        self._thread = threading.Thread(
+            target=self._read, args=(self._process.stdout,), name="events", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the local side; what ran on the target is left to itself. Waits for the readers."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self._thread.join(_STOP_LIMIT)
+
+    def _read(self, stdout: IO[str]) -> None:
+        try:
+            for line in stdout:
+                if not line.endswith("\n"):
+                    break  # cut off: it did not happen
+                self._raw(line.rstrip("\n"))
+                self._watch.post(ProgramEvent(self.number, parse(line)))
+        except (Infrastructure, ProtocolError, OSError) as error:
+            self._watch.post(ReaderFailed(error))
+        status = self._process.wait()
+        self._stderr.join(_STOP_LIMIT)
+        self._watch.post(ProgramGone(self.number, status, "\n".join(self._errors).strip()))
+
+    def _read_errors(self, stderr: IO[str]) -> None:
+        for line in stderr:
+            self._errors.append(line.rstrip("\n"))
+            del self._errors[:-50]
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
+    """labgrid's SSHDriver for a machine that is rebooted under it, many times.
+
+    A connection belongs to one boot: connect() at its begin, drop() at its end.
+    """
+
+    def connect(self, port: int = 0) -> None:
+        """Connects to this boot of the target; `port` replaces the resource's unless 0.
+
+        Raises:
+            Infrastructure: The target does not let us in.
+        """
+        if port:
+            self.networkservice.port = port
+        try:
+            self.target.activate(self)
+        except Exception as error:
+            cause = error.__cause__ or error
+            raise Infrastructure(f"SSH to the target fails: {error} ({cause})") from error
+
+    def drop(self) -> None:
+        """Forgets the connection; works whether the target is alive or gone."""
+        self.target.deactivate(self)
+
+    def stream(self, command: str, watch: Watch, raw: Callable[[str], None]) -> RemoteCommand:
+        """Starts a shell command on the target and streams its events."""
+        arguments = [self._ssh, "-x", *self.ssh_prefix, "-p", str(self.networkservice.port)]
+        arguments += ["-l", self._get_username(), self.networkservice.address, command]
+        return RemoteCommand(arguments, watch, raw)
+
+    def _start_own_master(self) -> str:
+        for option in _FAST:
+            self.ssh_prefix += ["-o", option]
+        master: str = super()._start_own_master()
+        return master
+
+    def _start_keepalive(self) -> None:
+        """None: the master's ServerAliveInterval does it, and a handshake costs time."""
+
+    def _check_keepalive(self) -> bool:
+        return self.control is not None and os.path.exists(self.control)
+
+    def _stop_keepalive(self) -> None:
+        """None was started."""

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Labgrid resources of our own."""
+
+from __future__ import annotations
+
+import re
+
+import attr
+from labgrid.factory import target_factory
+from labgrid.resource import Resource
+
+_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
+_DRIVER = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+def _matches(pattern: re.Pattern[str], example: str):  # type: ignore[no-untyped-def]
+    def check(instance: object, attribute: attr.Attribute[str], value: object) -> None:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"{attribute.name}: {value!r}, something like {example!r} was meant")
+
+    return check
+
+
+@target_factory.reg_resource
+@attr.s(eq=False)
+class PciTestDevice(Resource):
+    """A PCI function of the target that tests may take from its driver, and give back.
+
+    Args:
+        address: DOMAIN:BUS:DEVICE.FUNCTION as sysfs has it, lower case.
+        id: VENDOR:DEVICE. A device at this address with another id is never touched.
+        driver: Which of Carryover's drivers is to drive it.
+    """
+
+    address: str = attr.ib(validator=_matches(_ADDRESS, "0000:01:00.0"))
+    id: str = attr.ib(validator=_matches(_ID, "8086:10c9"))
+    driver: str = attr.ib(validator=_matches(_DRIVER, "igb"))
+
+    @property
+    def option(self) -> str:
+        """As the program's ``--device`` takes it."""
+        return f"{self.address},{self.id},{self.driver}"

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a run leaves in its output directory."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from carryover import journal
+from carryover.errors import BadInput, OutputFailed
+from carryover.events import TestInfo
+from carryover.verdict import TestResult, Verdict
+
+_NEEDED_BYTES = 16 << 20
+_FILES = ("junit.xml", "results.jsonl", "results.ktap", "console.log", "events.jsonl", "qemu.log")
+
+
+class RunOutput:
+    """The output directory of one run.
+
+    Lines are on disk when they are reported. ``results.jsonl`` begins with ``{"event": "begin"}`` and
+    ends with ``{"event": "end"}``; without that, the run was cut short. Other files are written beside
+    their name and renamed. Methods raise OutputFailed if something cannot be written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Takes the directory; what an earlier run left there is removed.
+
+        Raises:
+            BadInput: It cannot be used: no space, no permission, or another run is alive in it.
+        """
+        self.directory = directory
+        self._lock = threading.Lock()
+        self._lines: dict[str, list[str]] = defaultdict(list)
+        self._running: str | None = None
+        self._count = 0
+        self.closed_left_over = ""
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._exclusive = _only_user(directory)
+            self._clear()
+            free = shutil.disk_usage(directory).free
+            if free < _NEEDED_BYTES:
+                raise BadInput(
+                    f"{directory}: {free >> 20} MiB are free, a run needs {_NEEDED_BYTES >> 20} MiB; "
+                    "make room or give another --carryover-out"
+                )
+            self.journal = journal.Journal(directory / "journal.jsonl")
+            self._results = self._open("results.jsonl")
+            self._console = self._open("console.log")
+            self._events = self._open("events.jsonl")
+        except OSError as error:
+            raise BadInput(
+                f"{directory}: {error.strerror}; give another directory by --carryover-out"
+            ) from error
+        self._record({"event": "begin", "time": time.time()})
+
+    def console(self, line: str) -> None:
+        """One line of the console; goes into the running test's log as well."""
+        with self._lock, self._guard("console.log"):
+            self._console.write(line + "\n")
+            self._console.flush()
+            if self._running is not None:
+                self._lines[self._running].append(f"console: {line}")
+
+    def event(self, line: str) -> None:
+        """One line of the program, as it came."""
+        with self._lock, self._guard("events.jsonl"):
+            self._events.write(line + "\n")
+            self._events.flush()
+
+    def test_line(self, name: str, line: str) -> None:
+        """One line for a test's own log."""
+        with self._lock:
+            self._lines[name].append(line)
+
+    def running(self, name: str | None) -> None:
+        """Whose log the console's lines go into from now on."""
+        with self._lock:
+            self._running = name
+
+    def result(self, result: TestResult, info: TestInfo) -> Path:
+        """Writes a test's log and its result, and returns the log's path."""
+        log = self.directory / "logs" / f"{result.name.replace('/', '_')}.log"
+        with self._lock:
+            lines = self._lines.pop(result.name, [])
+        text = "\n".join([*lines, f"{result.verdict.value} {result.reason}".rstrip()]) + "\n"
+        self._write_whole(log, text)
+        self._record(
+            {
+                "event": "result",
+                "name": result.name,
+                "verdict": result.verdict.value,
+                "reason": result.reason,
+                "kind": info.kind,
+                "claim": info.claim,
+                "driver": info.driver,
+                "duration": round(result.duration, 6),
+                "halves": result.halves,
+                "failures": result.failures,
+                "notes": result.notes,
+                **result.boot,
+                "time": time.time(),
+                "log": str(log.relative_to(self.directory)),
+            }
+        )
+        return log
+
+    def ktap(self, results: Sequence[TestResult]) -> None:
+        """Writes results.ktap (Documentation/dev-tools/ktap.rst), for the kernel's own tools."""
+        lines = ["KTAP version 1", f"1..{len(results)}"]
+        for number, result in enumerate(results, 1):
+            good = result.verdict in (Verdict.PASS, Verdict.SKIP)
+            line = f"{'ok' if good else 'not ok'} {number} {result.name}"
+            first = result.reason.partition("\n")[0].replace("#", "")
+            if result.verdict is Verdict.SKIP:
+                line += f" # SKIP {first}"
+            elif not good:
+                line += f" # {result.verdict.value} {first}"
+            lines.append(line)
+        self._write_whole(self.directory / "results.ktap", "\n".join(lines) + "\n")
+
+    def close(self, how: str, counts: dict[str, int]) -> None:
+        """Ends the run: every file is whole. Idempotent; a full disk is reported, not raised twice."""
+        try:
+            if not self._results.closed:
+                self._record({"event": "end", "how": how, "counts": counts, "time": time.time()})
+            self.journal.close(how)
+        finally:
+            with self._lock:
+                for stream in (self._results, self._console, self._events):
+                    with contextlib.suppress(OSError):  # unwritten bytes of a full disk
+                        stream.close()
+            os.close(self._exclusive)
+
+    def _record(self, fields: dict[str, Any]) -> None:
+        with self._guard("results.jsonl"):
+            self._results.write(json.dumps(fields) + "\n")
+            self._results.flush()
+            os.fsync(self._results.fileno())
+
+    def _write_whole(self, path: Path, text: str) -> None:
+        with self._guard(path.name):
+            path.parent.mkdir(exist_ok=True)
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(text)
+            partial.replace(path)
+
+    def _open(self, name: str) -> IO[str]:
+        return (self.directory / name).open("x", encoding="utf-8", buffering=1 << 16)
+
+    def _clear(self) -> None:
+        left_over = self.directory / "journal.jsonl"
+        if left_over.exists():
+            if not journal.read(left_over).closed:
+                self.closed_left_over = journal.close_left_over(left_over)
+            left_over.unlink()
+        for name in _FILES:
+            (self.directory / name).unlink(missing_ok=True)
+            (self.directory / f"{name}.partial").unlink(missing_ok=True)
+        shutil.rmtree(self.directory / "logs", ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _guard(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputFailed(f"{self.directory / name}: {error.strerror}") from error
+
+
+def _only_user(directory: Path) -> int:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise BadInput(
+            f"{directory}: another run writes there; wait for it or give another --carryover-out"
+        ) from None
+    return fd

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One pytest session: its campaign, its outputs, its display."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
+from rich.console import Console
+
+from carryover.campaign import Campaign, Results
+from carryover.display import Display
+from carryover.errors import BadInput, Infrastructure, OutputFailed
+from carryover.reports import reports
+from carryover.results import RunOutput
+from carryover.strategy import KexecStrategy, Sinks
+from carryover.verdict import TestResult, Verdict
+
+if TYPE_CHECKING:
+    from carryover.collect import ProgramItem
+
+# time.time() of the key press, if a command before pytest did part of the work.
+STARTED = "CARRYOVER_STARTED"
+_SHOWN_BOOTS = 4
+
+
+@dataclass
+class _Junit:
+    plugin: Any
+    partial: Path
+    final: Path
+
+
+class CarryoverSession:
+    """Starts the campaign when its first result is asked for, and ends it whatever happens."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._directory = Path(config.getoption("carryover_out")).absolute()
+        self._console = Console(file=sys.stdout, highlight=False)
+        self._display = Display(
+            self._console, zero=_zero(), quiet=config.get_verbosity() < 0
+        )
+        self._items: dict[str, ProgramItem] = {}
+        self._known: dict[str, TestResult] = {}
+        self._output: RunOutput | None = None
+        self._campaign: Campaign | None = None
+        self._results: Results | None = None
+        self._junit: _Junit | None = None
+        self.is_reporting = False
+
+    def _select(self, items: list[ProgramItem]) -> None:
+        self._items = {item.info.name: item for item in items}
+        env = self._config.stash[LABGRID_ENV_KEY]
+        if env is None:
+            raise pytest.UsageError("no environment: give --lg-env ci/bench.yaml")
+        try:
+            target = env.get_target()
+            strategy = target.get_driver("KexecStrategy", activate=False)
+        except Exception as error:
+            raise pytest.UsageError(f"{env.config_file}: {error}") from error
+        try:
+            self._prepare(strategy)
+        except (BadInput, OutputFailed) as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def _prepare(self, strategy: KexecStrategy) -> None:
+        needed = {i.info.driver for i in self._items.values() if i.info.driver}
+        program = strategy.on_target()
+        listed = {device.rpartition(",")[2] for device in program.devices}
+        if missing := sorted(needed - listed):
+            raise BadInput(
+                f"{_env_file(self._config)}: targets.main.resources: selected tests need a device of "
+                f"driver {', '.join(missing)}, and no PciTestDevice with it is listed; list one, or leave "
+                f"these tests out (-m 'not {missing[0]}')"
+            )
+        self._output = output = RunOutput(self._directory)
+        if output.closed_left_over:
+            self._display.note(f"an earlier run was cut short; closed it: {output.closed_left_over}")
+        strategy.observe(
+            Sinks(
+                console=output.console,
+                events=output.event,
+                machine_log=self._directory / "qemu.log",
+                journal=output.journal.write,
+            )
+        )
+        strategy.extra_append = self._config.getoption("carryover_append")
+        self._campaign = Campaign(
+            strategy,
+            output,
+            self._display,
+            hidden=self._config.getoption("carryover_hidden"),
+            reruns=self._config.getoption("carryover_reruns"),
+        )
+        self._results = self._campaign.run([item.info for item in self._items.values()])
+        self._display.begin(len(self._items))
+
+    def report(self, item: ProgramItem) -> None:
+        """Runs the campaign until this item's result is known, and reports it.
+
+        Raises:
+            pytest.UsageError: The environment, the target or the output directory cannot be used.
+        """
+        if self._campaign is None:
+            self._select([i for i in item.session.items if isinstance(i, type(item))])
+        result = self._result(item.info.name)
+        log = self._directory / "logs" / f"{result.name}.log"
+        self.is_reporting = True
+        try:
+            for report in reports(item, result, log if log.exists() else None):
+                item.ihook.pytest_runtest_logreport(report=report)
+        finally:
+            self.is_reporting = False
+
+    def _result(self, name: str) -> TestResult:
+        assert self._results is not None
+        try:
+            while name not in self._known:
+                result = next(self._results)
+                self._known[result.name] = result
+            if len(self._known) == len(self._items):
+                self._known.update((result.name, result) for result in self._results)
+        except StopIteration:
+            # Cannot happen while the campaign keeps its word; a test without a result must not pass.
+            return TestResult(name, Verdict.INFRA, "the campaign ended without a result for it")
+        except BadInput as error:
+            raise pytest.UsageError(str(error)) from error
+        return self._known[name]
+
+    def finish(self, how: str) -> None:
+        """Ends the machine and closes every file. Idempotent."""
+        if self._results is not None:
+            self._results.close()
+            self._results = None
+        self._display.end()
+        output, self._output = self._output, None
+        if output is None or self._campaign is None:
+            return
+        results = self._campaign.results
+        counts = {v.value: sum(r.verdict is v for r in results) for v in Verdict}
+        self._set_up_junit()
+        try:
+            output.ktap(results)
+            output.close(how, {name: count for name, count in counts.items() if count})
+        except Infrastructure as error:
+            self.complain(f"{error}; this run's files are not whole")
+
+    def _set_up_junit(self) -> None:
+        """pytest's own junit.xml, beside its name until it is whole."""
+        for plugin in self._config.pluginmanager.get_plugins():
+            if type(plugin).__name__ == "LogXML":
+                final = Path(plugin.logfile)
+                partial = final.with_name(final.name + ".partial")
+                plugin.logfile = str(partial)
+                self._junit = _Junit(plugin, partial, final)
+
+    def rename_junit(self) -> None:
+        """Gives junit.xml its name."""
+        if self._junit is not None and self._junit.partial.exists():
+            self._junit.partial.replace(self._junit.final)
+            self._junit.plugin.logfile = str(self._junit.final)
+
+    def is_output(self, filename: Any) -> bool:
+        """Whether this is one of our files."""
+        return self._junit is not None and str(filename) == str(self._junit.partial)
+
+    def complain(self, text: str) -> None:
+        """One clear message."""
+        self._console.print(f"ERROR: {text}", style="bold red", markup=False, soft_wrap=True)
+
+    def summarise(self) -> None:
+        """The last words of a run."""
+        if self._campaign is None:
+            return
+        facts: list[tuple[str, str]] = []
+        boots = self._campaign.boots
+        for boot in boots[:_SHOWN_BOOTS]:
+            name = f"kexec {boot.kho_count}" if boot.kho_count else "cold boot"
+            luo = "" if boot.luo_number is None else f", LUO number {boot.luo_number}"
+            facts.append((name, f"Linux {boot.kernel}, boot {boot.boot_id}{luo}"))
+        if len(boots) > _SHOWN_BOOTS:
+            facts.append(("", f"and {len(boots) - _SHOWN_BOOTS} more boots, see results.jsonl"))
+        facts += [("unexplained", text) for text in self._campaign.unexplained]
+        self._display.summary(self._campaign.results, _short(self._directory), facts)
+
+
+def default_junit(config: pytest.Config) -> None:
+    """JUnit XML is always written, into the output directory unless the user says otherwise."""
+    if not config.option.xmlpath:
+        config.option.xmlpath = str(Path(config.getoption("carryover_out")).absolute() / "junit.xml")
+
+
+def _zero() -> float:
+    try:
+        started = float(os.environ[STARTED])
+    except (KeyError, ValueError):
+        return time.monotonic()
+    return time.monotonic() - max(0.0, time.time() - started)
+
+
+def _env_file(config: pytest.Config) -> str:
+    return str(config.getoption("lg_env") or os.environ.get("LG_ENV"))
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

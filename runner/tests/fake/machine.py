@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""labgrid drivers of the fake machine, in place of QEMU and SSH."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import attr
+from labgrid.factory import target_factory
+
+from carryover.bench import BenchDriver
+from carryover.console import ConsoleRecorder, LineSink
+from carryover.identity import NONCE
+from carryover.observation import MachineEvent, MachineGone, Watch
+from carryover.remote import RemoteCommand, TargetSSHDriver
+from fake.world import VARIABLE, World
+
+PROGRAM = Path(__file__).with_name("program.py")
+
+
+def _bind(path: Path) -> socket.socket:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.bind(str(path))
+    return receiver
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class FakeMachine(BenchDriver):
+    """A machine whose console and monitor are whatever somebody sends to its sockets."""
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.world = World(Path(os.environ[VARIABLE]))
+        self.is_on = False
+        self.power_cycles = 0
+
+    @property
+    def pid(self) -> int:
+        return os.getpid() if self.is_on else 0
+
+    def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
+        self.is_on = True
+        self.power_cycles += 1
+        stream = _bind(self.world.folder / "console.sock")
+        self._recorder = ConsoleRecorder(stream, console, watch)
+        self._recorder.start()
+        monitor = _bind(self.world.folder / "machine.sock")
+        threading.Thread(target=self._monitor, args=(monitor, watch), daemon=True).start()
+        self.world.reboot(nonce=append.split(NONCE)[-1], kexec=False)
+        self.world.console("SeaBIOS (version fake)", "Booting from ROM..")
+        if not self.world.state.get("silent"):
+            self.world.sign_on()
+
+    def power_off(self) -> None:
+        if not self.is_on:
+            return
+        self.is_on = False
+        for name in ("console", "machine"):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"", str(self.world.folder / f"{name}.sock"))
+        assert self._recorder is not None
+        assert self._recorder.join(5)
+
+    @staticmethod
+    def _monitor(monitor: socket.socket, watch: Watch) -> None:
+        while data := monitor.recv(65536):
+            said = json.loads(data)
+            if "gone" in said:
+                watch.post(MachineGone(time.monotonic(), said["gone"]))
+            else:
+                watch.post(MachineEvent(time.monotonic(), said["event"], said.get("data", {})))
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class FakeSSH(TargetSSHDriver):
+    """Runs commands here."""
+
+    def connect(self, port: int = 0) -> None:
+        pass
+
+    def drop(self) -> None:
+        pass
+
+    def stream(self, command, watch, raw):  # type: ignore[no-untyped-def]
+        arguments = ["sh", "-c", f"exec {sys.executable} {PROGRAM} {command.split(' ', 1)[1]}"]
+        return RemoteCommand(arguments, watch, raw)

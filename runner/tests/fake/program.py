@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Speaks docs/protocol.md. What each test does is the last word of its name (see BEHAVIOURS)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from fnmatch import fnmatchcase
+from typing import Any, NoReturn
+
+from world import KERNEL, World
+
+TESTS = [
+    ("Rules.Passes", "run", 0, None),
+    ("Rules.Fails", "run", 0, None),
+    ("Rules.Skips", "run", 0, None),
+    ("Rules.DiesOfSignal", "run", 0, None),
+    ("Memory.Passes", "continuity", 1, None),
+    ("Memory.AlsoPasses", "continuity", 1, None),
+    ("Memory.Fails", "continuity", 1, None),
+    ("Memory.FailsToArm", "continuity", 1, None),
+    ("Memory.Skips", "continuity", 1, None),
+    ("Memory.IsLost", "continuity", 1, None),
+    ("Memory.IsForgotten", "continuity", 1, None),
+    ("Memory.PanicsWhileArming", "continuity", 1, None),
+    ("Memory.PanicsInTheGap", "continuity", 1, None),
+    ("Memory.PanicsOnce", "continuity", 1, None),
+    ("Memory.PanicsInVerify", "continuity", 1, None),
+    ("Memory.ResetsInTheGap", "continuity", 1, None),
+    ("Memory.HangsInVerify", "continuity", 1, None),
+    ("Memory.HangsInTheGap", "continuity", 1, None),
+    ("Memory.BreaksTheAbi", "continuity", 1, None),
+    ("Memory.BootsCold", "continuity", 1, None),
+    ("Memory.IsRefused", "continuity", 1, None),
+    ("Memory.KillsMachine", "continuity", 1, None),
+    ("Memory.LosesSsh", "continuity", 1, None),
+    ("Memory.TalksNonsense", "continuity", 1, None),
+    ("Chain.Passes", "continuity", 3, None),
+    ("Chain.FailsToCarry", "continuity", 3, None),
+    ("Igb.Passes", "continuity", 1, "igb"),
+]
+
+
+def say(event: str, **fields: Any) -> None:
+    sys.stdout.write(json.dumps({"event": event, "t": time.monotonic_ns(), **fields}) + "\n")
+    sys.stdout.flush()
+
+
+def end(code: int) -> NoReturn:
+    say("end", exit_code=code)
+    sys.exit(code)
+
+
+def finish(name: str, half: str, generation: int, result: str, reason: str | None = None) -> None:
+    if result in ("FAIL", "LOST"):
+        say("failure", name=name, half=half, file="fake.cc", line=7, message=reason or "")
+    say("finish", name=name, half=half, generation=generation, result=result, reason=reason,
+        duration_us=1500)
+
+
+def wait_for_ever() -> NoReturn:
+    while True:
+        time.sleep(3600)
+
+
+def panic(world: World) -> NoReturn:
+    world.console("[   3.1] Kernel panic - not syncing: sysrq triggered crash",
+                  "[   3.2] ---[ end Kernel panic - not syncing: sysrq triggered crash ]---")
+    world.machine(event="SHUTDOWN", data={"guest": True, "reason": "guest-reset"})
+    world.machine(gone="QEMU ended with 0")
+    wait_for_ever()
+
+
+def selected(patterns: list[str], kind: str) -> list[tuple[str, str, int, str | None]]:
+    words = ":".join(patterns).split(":") if patterns else ["*"]
+    chosen = [t for t in TESTS if t[1] == kind and any(fnmatchcase(t[0], w) for w in words)]
+    if not chosen:
+        say("error", kind="usage", message=f"no test matches {words}")
+        end(2)
+    return chosen
+
+
+def run(world: World, patterns: list[str]) -> NoReturn:
+    for name, *_ in selected(patterns, "run"):
+        say("start", name=name, half="run", generation=0)
+        action = name.split(".")[1]
+        if action == "DiesOfSignal":
+            sys.exit(139)
+        result = {"Fails": "FAIL", "Skips": "SKIP"}.get(action, "PASS")
+        finish(name, "run", 0, result, None if result == "PASS" else "on purpose")
+    end(0)
+
+
+def arm(world: World, patterns: list[str]) -> NoReturn:
+    armed = []
+    for name, _, generations, driver in selected(patterns, "continuity"):
+        action = name.split(".")[1]
+        if driver:
+            say("bound", address="0000:01:00.0", id="8086:10c9", to="vfio-pci",
+                driver_override=None, **{"from": "igb"})
+        say("start", name=name, half="arm", generation=0)
+        if action == "PanicsWhileArming":
+            panic(world)
+        if action == "TalksNonsense":
+            sys.stdout.write("Segmentation fault\n")
+            sys.stdout.flush()
+            wait_for_ever()
+        if action in ("FailsToArm", "Skips"):
+            finish(name, "arm", 0, "FAIL" if action == "FailsToArm" else "SKIP", "on purpose")
+            continue
+        finish(name, "arm", 0, "ARMED")
+        armed.append([name, generations])
+    world.update(ledger={"generation": 0, "armed": armed})
+    if armed:
+        hold(armed, 0)
+    end(0)
+
+
+def hold(armed: list[list[Any]], generation: int) -> None:
+    remaining = max(generations for _, generations in armed) - generation
+    say("holding", pid=1, armed=[n for n, _ in armed], sessions=len(armed) + 1,
+        generation=generation, remaining=remaining)
+
+
+def kexec(world: World, append: str) -> NoReturn:
+    state = world.state
+    actions = {name.split(".")[1] for name, _ in state["ledger"]["armed"]}
+    nonce = append.split("carryover.nonce=")[-1]
+    say("loaded", kernel="k", initrd="i", append=append)
+    say("jump")
+    if "IsRefused" in actions:
+        world.console("[ 5.0] luo: Freeze failed for token[0x1] handler[memfd-v1] err[-EINVAL]")
+        say("refused", errno=22, message="reboot(KEXEC): Invalid argument")
+        end(4)
+    if "ResetsInTheGap" in actions:
+        world.machine(event="SHUTDOWN", data={"reason": "host-qmp-system-reset"})
+        world.machine(gone="QEMU ended with 0")
+        wait_for_ever()
+    if "KillsMachine" in actions:
+        world.machine(gone="QEMU was killed by signal 9")
+        wait_for_ever()
+    if "HangsInTheGap" in actions:
+        world.console("[ 0.0] Linux version 7.3.4-fake (fake)", "[ 0.9] stuck here")
+        wait_for_ever()
+    if "BreaksTheAbi" in actions:
+        world.console("[ 0.0] Linux version 7.3.4-fake (fake)",
+                      "[ 0.1] luo: LUO state is incompatible with 'luo-v5'")
+        panic(world)
+    once = "PanicsOnce" in actions and not state.get("panicked")
+    if "PanicsInTheGap" in actions or once:
+        world.update(panicked=True)
+        world.console("[ 0.0] Linux version 7.3.4-fake (fake)")
+        panic(world)
+    world.reboot(nonce=nonce, kexec=True)
+    if "BootsCold" in actions:
+        world.update(kho_count=0)
+    world.sign_on()
+    wait_for_ever()
+
+
+def verify(world: World, patterns: list[str]) -> NoReturn:
+    ledger = world.state["ledger"]
+    if ledger is None:
+        say("error", kind="ledger-missing", message="no session carryover-ledger")
+        end(3)
+    generation = ledger["generation"] + 1
+    armed = []
+    for name, generations in ledger["armed"]:
+        if not any(fnmatchcase(name, w) for w in ":".join(patterns).split(":")):
+            continue
+        action = name.split(".")[1]
+        if action == "IsForgotten":
+            continue
+        say("start", name=name, half="verify", generation=generation)
+        if action == "PanicsInVerify":
+            panic(world)
+        if action == "HangsInVerify":
+            wait_for_ever()
+        if action == "LosesSsh":
+            sys.stderr.write("Connection to 127.0.0.1 closed by remote host.\n")
+            sys.exit(255)
+        say("note", name=name, key="bytes", value="4096")
+        result = {"Fails": "FAIL", "IsLost": "LOST"}.get(action, "PASS")
+        finish(name, "verify", generation, result, None if result == "PASS" else "on purpose")
+        if result == "PASS" and generation < generations:
+            failed = action == "FailsToCarry"
+            say("start", name=name, half="carry", generation=generation)
+            finish(name, "carry", generation, "FAIL" if failed else "ARMED", "on purpose")
+            if not failed:
+                armed.append([name, generations])
+    world.update(ledger={"generation": generation, "armed": armed})
+    if armed:
+        hold(armed, generation)
+    end(0)
+
+
+def list_tests(hidden: bool) -> NoReturn:
+    for line, (name, kind, generations, driver) in enumerate(TESTS, 1):
+        say("test", name=name, kind=kind, claim="memory" if generations else None, driver=driver,
+            generations=generations, time_limit_ms=500, file="/src/fake.cc", line=line, summary=name)
+    end(0)
+
+
+def main() -> NoReturn:
+    verb, *words = sys.argv[1:]
+    if verb == "list":
+        say("hello", schema=1, verb=verb, version="fake", kernel=KERNEL, boot_id="host", cmdline="",
+            kho_count=None, luo_number=None)
+        list_tests("--hidden" in words)
+    world = World.of_this_process()
+    state = world.state
+    say("hello", schema=1, verb=verb, version="fake", kernel=KERNEL, boot_id=state["boot_id"],
+        cmdline=f"console=ttyS0 carryover.nonce={state['nonce']}", kho_count=state["kho_count"],
+        luo_number=state["luo_number"])
+    patterns, append = [], ""
+    while words:
+        word = words.pop(0)
+        if word == "--append":
+            append = words.pop(0)
+        elif word in ("--json", "--hidden"):
+            continue
+        elif word.startswith("--"):
+            words.pop(0)
+        else:
+            patterns.append(word)
+    if verb == "probe":
+        present = not state.get("no_kho", False)
+        say("feature", name="kho", present=present, detail="/sys/kernel/debug/kho is not there",
+            remedy="boot with kho=on")
+        end(0)
+    if verb == "kexec":
+        kexec(world, append)
+    {"run": run, "arm": arm, "verify": verify}[verb](world, patterns)
+    end(0)
+
+
+main()

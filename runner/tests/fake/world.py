@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the fake machine and the fake program share: one file, and two sockets to the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "CARRYOVER_FAKE_WORLD"
+KERNEL = "7.3.4-fake"
+
+
+class World:
+    """A folder with the state of a fake machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def of_this_process(cls) -> World:
+        return cls(Path(os.environ[VARIABLE]))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        path = self.folder / "state.json"
+        state: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return state
+
+    def update(self, **changes: Any) -> None:
+        partial = self.folder / "state.json.partial"
+        partial.write_text(json.dumps({**self.state, **changes}))
+        partial.replace(self.folder / "state.json")
+
+    def reboot(self, *, nonce: str, kexec: bool) -> None:
+        """A new kernel: cold, or through a kexec."""
+        state = self.state
+        number = state.get("boots", 0) + 1
+        self.update(
+            boots=number,
+            boot_id=f"boot-{number}",
+            nonce=nonce,
+            kho_count=(state.get("kho_count") or 0) + 1 if kexec else 0,
+            luo_number=(state.get("luo_number") or 0) + 1 if kexec else None,
+        )
+        if not kexec:
+            self.update(ledger=None, luo_number=None)
+
+    def console(self, *lines: str) -> None:
+        """The machine prints."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            for line in lines:
+                sender.sendto(f"{line}\r\n".encode(), str(self.folder / "console.sock"))
+
+    def machine(self, **event: Any) -> None:
+        """QMP says something, or QEMU ends (``gone=...``)."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(json.dumps(event).encode(), str(self.folder / "machine.sock"))
+
+    def sign_on(self) -> None:
+        """What a kernel of the bench prints until it is ready."""
+        state = self.state
+        lines = [f"[    0.000000] Linux version {KERNEL} (fake)"]
+        if state["kho_count"]:
+            lines.append(f"[    0.1] KHO: exec from: {KERNEL} (count {state['kho_count']})")
+            number = state["luo_number"]
+            lines.append(f"[    0.2] luo: Retrieved live update data, liveupdate number: {number}")
+        ready = f"carryover: target ready boot_id={state['boot_id']} nonce={state['nonce']}"
+        self.console(*lines, ready)
