@@ -11,11 +11,15 @@ class Failure(Exception):
     """Something that the user can do something about: what is wrong, where, and what to do."""
 
 
-def output_of(command: Sequence[str | Path], remedy: str = "") -> str:
-    """What `command` prints on its standard output; Failure with its complaint if it fails."""
+def output_of(command: Sequence[str | Path], remedy: str = "", folder: Path | None = None) -> str:
+    """What `command`, run in `folder`, prints on its standard output.
+
+    Failure with its complaint and `remedy` if it fails.
+    """
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, check=False,
+                              cwd=folder)
     except FileNotFoundError:
         raise Failure(f"{words[0]}: no such program. {remedy or 'Run ci/setup.'}") from None
     if done.returncode != 0:

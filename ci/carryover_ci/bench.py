@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""ci/bench: build and fetch what is missing, then run the continuity tests on the bench.
+
+All arguments that are not named here are pytest's (-k, -x, --lf, --junitxml, ...).
+Results go to out/bench/.
+"""
+
+import argparse
+import os
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from carryover_ci.accel import accelerator
+from carryover_ci.cache import cache_root
+from carryover_ci.image import build_image
+from carryover_ci.kernel import KernelChoice, add_kernel_options, kernel_choice
+from carryover_ci.program import ROOT, build_program
+from carryover_ci.progress import Progress
+from carryover_ci.qemu import setup_qemu
+from carryover_ci.run import exit_with
+from carryover_ci.ssh_keys import ssh_keys
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that a run on the bench needs."""
+
+    qemu: Path
+    program: Path
+    image: Path
+    accelerator: str
+
+    def environment(self) -> dict[str, str]:
+        """What ci/bench.yaml refers to."""
+        boot = self.image / "boot"
+        keys = ssh_keys()
+        return {
+            "CARRYOVER_QEMU": str(self.qemu),
+            "CARRYOVER_KERNEL": str(boot / "bzImage"),
+            "CARRYOVER_INITRAMFS": str(boot / "initramfs"),
+            "CARRYOVER_BOOT": str(boot),
+            "CARRYOVER_SSH_KEY": str(keys.user_key),
+            "CARRYOVER_KNOWN_HOSTS": str(keys.known_hosts),
+            "CARRYOVER_ACCEL": self.accelerator,
+            "CARRYOVER_CPU": "host" if self.accelerator == "kvm" else "max",
+            "CARRYOVER_PROGRAM": str(self.program),
+        }
+
+
+def prepare(kernel: KernelChoice, qemu: str | None, progress: Progress) -> Bench:
+    """Everything built and fetched, as much of it at once as can be.
+
+    The first failure is raised when the steps that had begun have ended.
+    """
+    with ThreadPoolExecutor() as pool:
+        qemu_ready = pool.submit(setup_qemu, qemu, progress)
+        program_ready: Future[Path] = pool.submit(
+            lambda: build_program(kernel.headers(progress), "release", progress, kernel.jobs))
+        kernel_ready = pool.submit(kernel.build, progress)
+        built = kernel_ready.result()
+        accel_ready = pool.submit(accelerator, qemu_ready.result(), built / "bzImage", progress)
+        program = program_ready.result()
+        image = build_image(program, built)
+        return Bench(qemu_ready.result(), program, image, accel_ready.result())
+
+
+def pytest_command(bench: Bench, arguments: list[str]) -> list[str]:
+    """pytest with the runner's plugin on the bench."""
+    return [sys.executable, "-m", "pytest", "-p", "carryover.plugin", f"--rootdir={ROOT}",
+            "-c", str(ROOT / "runner" / "pyproject.toml"),
+            "-o", f"cache_dir={cache_root() / 'pytest'}",
+            "--lg-env", str(ROOT / "ci" / "bench.yaml"),
+            "--carryover-out", str(ROOT / "out" / "bench"),
+            str(bench.program), *arguments]
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="ci/bench", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--qemu", metavar="BINARY", help="a QEMU of your own")
+    add_kernel_options(parser, "kernel-")
+    parser.add_argument("--setup-only", action="store_true",
+                        help="build and fetch what is missing, run nothing")
+    arguments, for_pytest = parser.parse_known_args()
+    os.environ.setdefault("CARRYOVER_STARTED", str(time.time()))
+    bench = prepare(kernel_choice(arguments, "kernel-"), arguments.qemu, Progress())
+    os.environ.update(bench.environment())
+    if arguments.setup_only:
+        for name, value in bench.environment().items():
+            sys.stdout.write(f"export {name}={value}\n")
+        return
+    command = pytest_command(bench, for_pytest)
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    exit_with(_main)

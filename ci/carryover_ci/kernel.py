@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""ci/kernel/build: the kernel under test.
+
+Prints the folder that holds bzImage, vmlinux, config, release and include/ (the UAPI headers).
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from carryover_ci.kernel_build import build_kernel, install_headers
+from carryover_ci.kernel_source import kernel_source
+from carryover_ci.progress import Progress
+from carryover_ci.run import exit_with
+
+
+@dataclass(frozen=True)
+class KernelChoice:
+    """Which kernel the user wants; the default is Debian's with our patches and configuration."""
+
+    source: Path | None = None
+    patches: Path | None = None
+    fragments: list[Path] = field(default_factory=list)
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    def build(self, progress: Progress) -> Path:
+        """The folder of the built kernel."""
+        source = kernel_source(self.source, self.patches, progress)
+        return build_kernel(source, self.fragments, self.jobs, progress)
+
+    def headers(self, progress: Progress) -> Path:
+        """The include folder of the kernel's UAPI headers; needs no compiled kernel."""
+        return install_headers(kernel_source(self.source, self.patches, progress), progress)
+
+
+def add_kernel_options(parser: argparse.ArgumentParser, prefix: str = "") -> None:
+    """The options of ci/kernel/build, for other commands with `prefix` ("kernel-")."""
+    parser.add_argument(f"--{prefix}source", type=Path, metavar="DIR",
+                        help="a kernel tree of your own; it is not written to")
+    parser.add_argument(f"--{prefix}config", type=Path, metavar="FRAGMENT", action="append",
+                        default=[], help="options on top of ci/kernel/base.config; may be repeated")
+    parser.add_argument(f"--{prefix}patches", type=Path, metavar="DIR",
+                        help="apply DIR/*.patch instead of ci/kernel/patches/VERSION")
+    parser.add_argument(f"--{prefix}jobs", type=int, metavar="N", default=os.cpu_count() or 1,
+                        help="compilers at once (default: one a processor)")
+
+
+def kernel_choice(arguments: argparse.Namespace, prefix: str = "") -> KernelChoice:
+    """What add_kernel_options() parsed."""
+    given = vars(arguments)
+    stem = prefix.replace("-", "_")
+    return KernelChoice(given[f"{stem}source"], given[f"{stem}patches"], given[f"{stem}config"],
+                        given[f"{stem}jobs"])
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="ci/kernel/build", description=__doc__)
+    add_kernel_options(parser)
+    parser.add_argument("--headers", action="store_true",
+                        help="only install the UAPI headers, and print their include folder")
+    arguments = parser.parse_args()
+    choice = kernel_choice(arguments)
+    progress = Progress()
+    result = choice.headers(progress) if arguments.headers else choice.build(progress)
+    sys.stdout.write(f"{result}\n")
+
+
+if __name__ == "__main__":
+    exit_with(_main)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Builds the kernel under test out of tree, and installs its UAPI headers."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections import deque
+from pathlib import Path
+
+from carryover_ci import kernel_config
+from carryover_ci.cache import cache_root, content_key, lock, new_folder, write_whole
+from carryover_ci.kernel_source import KernelSource
+from carryover_ci.progress import Progress, Step
+from carryover_ci.run import Failure, output_of
+
+_RECIPE = "1"  # to be raised when this file makes another result of the same inputs
+_BASE = Path(__file__).parents[1] / "kernel" / "base.config"
+_USUAL_OBJECTS = 1300  # what the base configuration compiles, for the first progress display
+_COMPILED = re.compile(r"  (?:CC|AS|LDS|HOSTCC) ")
+_ERROR = re.compile(r"\berror\b|\bError \d|undefined reference|No such file", re.IGNORECASE)
+
+
+def install_headers(source: KernelSource, progress: Progress) -> Path:
+    """The include folder of `make headers_install` of `source`."""
+    key = content_key(_RECIPE, source.identity or str(source.tree))
+    result = cache_root() / "kernel" / "headers" / key
+    if source.identity and result.exists():
+        return result / "include"
+    with lock(f"headers-{key}"):
+        if source.identity and result.exists():
+            return result / "include"
+        with progress.step("headers") as step:
+            step.update("make headers_install")
+            output = cache_root() / "kernel" / "output" / f"headers-{key}"
+            if source.identity is None:
+                # A user's tree may have changed: what is installed is compared file by file, so that
+                # programs built with unchanged headers are not built again.
+                output_of(_make(source, output, "headers_install", f"INSTALL_HDR_PATH={output}/usr"))
+                result.mkdir(parents=True, exist_ok=True)
+                output_of(["rsync", "-r", "--checksum", "--delete", f"{output}/usr/include/",
+                           f"{result}/include/"])
+            else:
+                with new_folder(result) as scratch:
+                    output_of(_make(source, output, "headers_install",
+                                    f"INSTALL_HDR_PATH={scratch}"))
+                shutil.rmtree(output, ignore_errors=True)
+    return result / "include"
+
+
+def build_kernel(source: KernelSource, fragments: list[Path], jobs: int,
+                 progress: Progress) -> Path:
+    """The folder with bzImage, vmlinux, config, release and include/ of the kernel.
+
+    The base configuration with `fragments` added; every option of them is checked.
+    """
+    asked = kernel_config.merged(kernel_config.read_fragment(f) for f in [_BASE, *fragments])
+    results = cache_root() / "kernel" / "result"
+    compiler = output_of(["gcc", "-dumpfullversion"]).strip()
+    result: Path | None = None
+    if source.identity:
+        text = kernel_config.as_text(asked)
+        result = results / content_key(_RECIPE, source.identity, compiler, text)
+        if result.exists():
+            return result
+    include = install_headers(source, progress)
+    with lock(f"kernel-{source.output.name}"):
+        if result is not None and result.exists():
+            return result
+        with progress.step("kernel") as step:
+            step.update(f"configuring {source.version}")
+            source.output.mkdir(parents=True, exist_ok=True)
+            _configure(source, asked)
+            _compile(source, jobs, step)
+            return _collect(source, result, include)
+
+
+def _configure(source: KernelSource, asked: dict[str, kernel_config.Option]) -> None:
+    output = source.output
+    write_whole(output / "asked.config", kernel_config.as_text(asked))
+    output_of(_make(source, output, "-s", "allnoconfig",
+                    f"KCONFIG_ALLCONFIG={output}/asked.config"))
+    kernel_config.check(asked, (output / ".config").read_text())
+
+
+def _compile(source: KernelSource, jobs: int, step: Step) -> None:
+    log = source.output / "build.log"
+    count_file = source.output / "objects"
+    usual = int(count_file.read_text()) if count_file.exists() else _USUAL_OBJECTS
+    compiled = 0
+    errors: deque[str] = deque(maxlen=12)
+    last: deque[str] = deque(maxlen=12)
+    command = _make(source, source.output, f"-j{jobs}", "bzImage")
+    started = time.monotonic()
+    with log.open("w") as file, subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace") as make:
+        assert make.stdout is not None
+        try:
+            for line in make.stdout:
+                file.write(line)
+                last.append(line)
+                if _ERROR.search(line):
+                    errors.append(line)
+                if _COMPILED.match(line):
+                    compiled += 1
+                    step.update(f"compiled {compiled} of about {max(usual, compiled)} objects")
+        except BaseException:
+            make.terminate()
+            raise
+    if make.returncode != 0:
+        raise Failure(f"the kernel did not build:\n{''.join(errors or last).rstrip()}\n"
+                      f"All of it: {log}")
+    if compiled > usual or not count_file.exists():
+        write_whole(count_file, str(compiled))
+    step.update(f"{compiled} objects compiled in {time.monotonic() - started:.0f} s")
+
+
+def _collect(source: KernelSource, result: Path | None, include: Path) -> Path:
+    output = source.output
+    bzimage = output / "arch/x86/boot/bzImage"
+    if result is None:
+        key = content_key(_RECIPE, bzimage, output / ".config", str(include))
+        result = cache_root() / "kernel" / "result" / f"user-{key}"
+        if result.exists():
+            return result
+    with new_folder(result) as scratch:
+        shutil.copyfile(bzimage, scratch / "bzImage")
+        shutil.copyfile(output / "vmlinux", scratch / "vmlinux")
+        shutil.copyfile(output / ".config", scratch / "config")
+        shutil.copyfile(output / "include/config/kernel.release", scratch / "release")
+        (scratch / "include").symlink_to(include)
+    return result
+
+
+def _make(source: KernelSource, output: Path, *arguments: str) -> list[str]:
+    """make, in an environment in which the same source gives the same kernel, whoever builds it."""
+    built = time.gmtime((source.tree / "Makefile").stat().st_mtime)
+    environment = {
+        "KBUILD_BUILD_USER": "carryover",
+        "KBUILD_BUILD_HOST": "bench",
+        "KBUILD_BUILD_TIMESTAMP": time.strftime("%Y-%m-%d", built),
+        "CCACHE_DIR": os.environ.get("CCACHE_DIR", str(cache_root() / "ccache")),
+        "CCACHE_DEPEND": "1",  # the compiler's own list of headers, instead of preprocessing first
+        "LC_ALL": "C",
+    }
+    compiler = ["CC=ccache gcc", "HOSTCC=ccache gcc"] if shutil.which("ccache") else []
+    return ["env", "-u", "ARCH", "-u", "KBUILD_OUTPUT", "-u", "MAKEFLAGS",
+            *(f"{name}={value}" for name, value in environment.items()),
+            "make", "-C", str(source.tree), f"O={output}", "ARCH=x86_64", "LOCALVERSION=",
+            *compiler, *arguments]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The source of the kernel under test: Debian's newest in the cache, or a user's tree."""
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from carryover_ci.apt import PrivateApt
+from carryover_ci.cache import cache_root, content_key, lock, new_folder
+from carryover_ci.kernel_patches import PatchedTree, patches_for
+from carryover_ci.progress import Progress, Step
+from carryover_ci.run import Failure, output_of
+
+_WANTED = "linux-source-7.3"
+_ANY = "linux-source-[0-9]+.[0-9]+"
+
+
+@dataclass(frozen=True)
+class KernelSource:
+    """A tree that is ready to be built, out of tree."""
+
+    tree: Path
+    version: str  # as the top Makefile has it, e.g. "7.3.4"
+    identity: str | None  # the same for the same content; None if only make can tell (a user's)
+    output: Path  # the O= folder that belongs to this tree
+
+
+def kernel_source(given: Path | None, patches: Path | None, progress: Progress) -> KernelSource:
+    """The user's tree `given`, else Debian's, with its series of patches applied.
+
+    A user's tree is never written to, and gets patches only if a folder of them is named.
+    """
+    if given is None:
+        return _debian_source(patches, progress)
+    tree = given.resolve()
+    version = _version(tree)
+    _check_clean(tree)
+    key = content_key("user", str(tree))
+    output = cache_root() / "kernel" / "output" / key
+    if patches is None:
+        return KernelSource(tree, version, None, output)
+    series = patches_for(version, patches)
+    folder = cache_root() / "kernel" / "source" / f"user-{key}"
+    with lock("kernel-source"), progress.step("source") as step:
+        step.update(f"copying what is new in {tree}")
+        patched = PatchedTree(folder / "tree", folder, pristine=tree)
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = folder / "kept-by-rsync"
+        kept.write_text("".join(f"/{name}\n" for name in patched.changed_files()))
+        output_of(["rsync", "-a", "--delete", "--exclude=/.git", f"--exclude-from={kept}",
+                   f"{tree}/", f"{folder / 'tree'}/"])
+        patched.apply(series)
+    return KernelSource(folder / "tree", version, None, output.with_name(f"{key}-patched"))
+
+
+def _debian_source(patches: Path | None, progress: Progress) -> KernelSource:
+    folder = _unpacked()
+    if folder is None:
+        with lock("kernel-source"):
+            folder = _unpacked()
+            if folder is None:
+                with progress.step("source") as step:
+                    folder = _fetch(step)
+    tree = folder / "tree"
+    version = _version(tree)
+    series = patches_for(version, patches)
+    with lock("kernel-source"):
+        PatchedTree(tree, folder).apply(series)
+    identity = content_key(folder.name, *series)
+    return KernelSource(tree, version, identity, cache_root() / "kernel" / "output" / folder.name)
+
+
+def _unpacked() -> Path | None:
+    found = sorted((cache_root() / "kernel" / "source").glob("linux-source-*"),
+                   key=lambda folder: (folder.name.startswith(_WANTED), folder.name))
+    return found[-1] if found else None
+
+
+def _fetch(step: Step) -> Path:
+    step.update("reading the package lists of trixie-backports")
+    with lock("apt"):
+        apt = PrivateApt()
+        apt.update()
+        try:
+            package, version = apt.newest(re.escape(_WANTED))
+        except Failure:
+            package, version = apt.newest(_ANY)
+        note = "" if package == _WANTED else f" ({_WANTED} is gone; this is the newest there is)"
+        result = cache_root() / "kernel" / "source" / f"{package}_{version}"
+        with tempfile.TemporaryDirectory(dir=cache_root()) as scratch_name:
+            scratch = Path(scratch_name)
+            step.update(f"downloading {package} {version}{note}")
+            deb = apt.download(package, version, scratch)
+            step.update(f"unpacking {package} {version}{note}")
+            output_of(["dpkg-deb", "-x", deb, scratch / "package"])
+            deb.unlink()
+            archive = next((scratch / "package/usr/src").glob("linux-source-*.tar.*"))
+            with new_folder(result) as folder:
+                (folder / "tree").mkdir()
+                output_of(["tar", "-x", "-f", archive, "-C", folder / "tree",
+                           "--strip-components=1", "-I", "xz -d -T0"])
+            shutil.rmtree(scratch / "package")
+    step.update(f"{package} {version}{note}")
+    return result
+
+
+def _version(tree: Path) -> str:
+    makefile = tree / "Makefile"
+    text = makefile.read_text(errors="replace") if makefile.is_file() else ""
+    fields = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+) *$", text, re.MULTILINE))
+    if len(fields) != 3 or not (tree / "Kbuild").is_file() or not (tree / "Kconfig").is_file():
+        raise Failure(f"{tree}: not the top folder of a Linux kernel source (no Makefile with "
+                      "VERSION, PATCHLEVEL and SUBLEVEL, Kbuild and Kconfig)")
+    return f"{fields['VERSION']}.{fields['PATCHLEVEL']}.{fields['SUBLEVEL']}"
+
+
+def _check_clean(tree: Path) -> None:
+    for name in (".config", "include/config", "arch/x86/include/generated"):
+        if (tree / name).exists():
+            raise Failure(f"{tree}: holds the output of a build ({name}), with which no kernel can "
+                          f"be built outside of it. Clean it with: make -C {tree} mrproper")

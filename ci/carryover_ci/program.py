@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""ci/build: the C++ side, by CMake preset, with the UAPI headers of the kernel under test.
+
+Prints the path of carryover-selftests.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+from carryover_ci.cache import cache_root, lock
+from carryover_ci.kernel import add_kernel_options, kernel_choice
+from carryover_ci.progress import Progress, Step
+from carryover_ci.run import Failure, exit_with
+
+ROOT = Path(__file__).parents[2]
+_NINJA = re.compile(r"\[(\d+)/(\d+)\]")
+_BROKEN = re.compile(r"^FAILED|\berror\b|CMake Error|undefined reference", re.IGNORECASE)
+
+
+def build_program(include: Path, preset: str, progress: Progress, jobs: int | None = None) -> Path:
+    """carryover-selftests, built by CMake preset `preset` against the UAPI headers in `include`."""
+    folder = ROOT / "build" / preset
+    with lock("program"), progress.step(f"program ({preset})" if preset != "release"
+                                        else "program") as step:
+        cache = folder / "CMakeCache.txt"
+        headers = f"CARRYOVER_UAPI_HEADERS:PATH={include}"
+        if not cache.exists() or headers not in cache.read_text().splitlines() \
+                or not (folder / "build.ninja").exists():
+            step.update("configuring")
+            _run(["cmake", "--preset", preset, f"-DCARRYOVER_UAPI_HEADERS:PATH={include}",
+                  "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"], folder, step)
+        parallel = ["-j", str(jobs)] if jobs else []
+        _run(["cmake", "--build", "--preset", preset, *parallel], folder, step)
+        program = folder / "selftests" / "carryover-selftests"
+        if not program.is_file():
+            raise Failure(f"{program}: was not built; does selftests/CMakeLists.txt still put it there?")
+        return program
+
+
+def _run(command: list[str], folder: Path, step: Step) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "carryover-build.log"
+    lines: deque[str] = deque(maxlen=400)
+    environment = dict(os.environ)
+    environment.setdefault("CCACHE_DIR", str(cache_root() / "ccache"))
+    with log.open("w") as file, subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", env=environment) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                file.write(line)
+                lines.append(line)
+                if match := _NINJA.match(line):
+                    step.update(f"{match[1]} of {match[2]} steps")
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode != 0:
+        said = list(lines)
+        first = next((i for i, line in enumerate(said) if _BROKEN.search(line)), len(said) - 15)
+        raise Failure(f"{' '.join(command)} failed:\n"
+                      f"{''.join(said[max(first, 0):][:20]).rstrip()}\nAll of it: {log}")
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="ci/build", description=__doc__)
+    parser.add_argument("--preset", choices=("release", "debug", "sanitize"), default="release")
+    add_kernel_options(parser, "kernel-")
+    arguments = parser.parse_args()
+    progress = Progress()
+    include = kernel_choice(arguments, "kernel-").headers(progress)
+    sys.stdout.write(f"{build_program(include, arguments.preset, progress)}\n")
+
+
+if __name__ == "__main__":
+    exit_with(_main)
