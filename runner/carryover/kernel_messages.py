@@ -55,8 +55,9 @@ _TABLE: tuple[tuple[Meaning, str], ...] = (
     (Meaning.LOCKUP, r"watchdog: BUG: (soft|hard) lockup|rcu.*self-detected stall"),
     (Meaning.LOCKUP, r"INFO: task .* blocked for more than"),
     (Meaning.WARNING, r"WARNING: .* at |------------\[ cut here \]------------"),
-    (Meaning.FIRMWARE, r"SeaBIOS \(version|^UEFI firmware|Booting from (ROM|Hard Disk|DVD)"),
+    # Before firmware: SeaBIOS's last words and the kernel's first share a line.
     (Meaning.KERNEL, r"Linux version (?P<release>\S+)"),
+    (Meaning.FIRMWARE, r"SeaBIOS \(version|^UEFI firmware|Booting from (ROM|Hard Disk|DVD)"),
     (Meaning.KHO_COUNT, r"KHO: exec from: (?P<release>\S+) \(count (?P<count>\d+)\)"),
     (Meaning.LUO_NUMBER, r"luo: Retrieved live update data, liveupdate number: (?P<number>-?\d+)"),
     (Meaning.FREEZE_FAILED, r"luo: Freeze failed for token\[(?P<token>\S+)\] handler\[(?P<handler>.*)\]"),

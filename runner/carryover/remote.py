@@ -68,11 +68,13 @@ class RemoteCommand:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the local side; what ran on the target is left to itself. Waits for the readers."""
+        """Ends the local side; what ran on the target is left to itself.
+
+        The reader may live on until the connection is dropped: a shared connection holds the pipe.
+        """
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-        self._thread.join(_STOP_LIMIT)
 
     def _read(self, stdout: IO[str]) -> None:
         try:
