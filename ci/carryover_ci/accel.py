@@ -31,14 +31,21 @@ def accelerator(qemu: Path, bzimage: Path, progress: Progress, again: bool = Fal
     if not os.access(kvm, os.R_OK | os.W_OK):
         return "tcg"
     state = kvm.stat()
-    key = content_key(os.uname().release, os.uname().version, str(qemu),
-                      str(qemu.stat().st_mtime_ns), f"{state.st_mode} {state.st_rdev}")
+    key = content_key(
+        os.uname().release,
+        os.uname().version,
+        str(qemu),
+        str(qemu.stat().st_mtime_ns),
+        f"{state.st_mode} {state.st_rdev}",
+    )
     remembered = cache_root() / "accel" / key
     if remembered.exists() and not again:
         return remembered.read_text()
     if not bzimage.is_file():
-        raise Failure(f"{bzimage}: no such file. Give the bzImage that is to be run, such as "
-                      "the one in the folder that ci/kernel/build prints.")
+        raise Failure(
+            f"{bzimage}: no such file. Give the bzImage that is to be run, such as "
+            "the one in the folder that ci/kernel/build prints."
+        )
     with lock("accel"), progress.step("kvm") as step:
         step.update("does it run the kernel?")
         answer = "kvm" if _lives(qemu, bzimage) else "tcg"
@@ -48,11 +55,32 @@ def accelerator(qemu: Path, bzimage: Path, progress: Progress, again: bool = Fal
 
 
 def _lives(qemu: Path, bzimage: Path) -> bool:
-    command = [str(qemu), "-machine", "q35,kernel-irqchip=split", "-accel", "kvm", "-cpu", "host",
-               "-smp", "2", "-m", "512M", "-nodefaults", "-display", "none", "-no-reboot",
-               "-kernel", str(bzimage), "-append", "console=ttyS0 panic=-1", "-serial", "stdio"]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as process:
+    command = [
+        str(qemu),
+        "-machine",
+        "q35,kernel-irqchip=split",
+        "-accel",
+        "kvm",
+        "-cpu",
+        "host",
+        "-smp",
+        "2",
+        "-m",
+        "512M",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-kernel",
+        str(bzimage),
+        "-append",
+        "console=ttyS0 panic=-1",
+        "-serial",
+        "stdio",
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
         assert process.stdout is not None
         deadline = time.monotonic() + _PATIENCE_S
         seen = b""
@@ -83,4 +111,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    exit_with(_main)
+    exit_with(_main, "ci/qemu/accel")

@@ -12,7 +12,7 @@ _SUITES = ("trixie", "trixie-backports")
 
 
 class PrivateApt:
-    """Reads the package lists of trixie and trixie-backports into the cache; downloads from them."""
+    """Packages of trixie and trixie-backports: which there are, and their files."""
 
     def __init__(self, mirror: Mirror | None = None) -> None:
         self._folder = cache_root() / "apt"
@@ -47,11 +47,28 @@ class PrivateApt:
 
     def download_with_dependencies(self, packages: list[str]) -> list[Path]:
         """Download `packages` ("name" or "name/suite") and all that they depend on."""
-        self._apt("apt-get", "-q", "-y", "--no-install-recommends", "--download-only", "install",
-                  *packages)
-        uris = self._apt("apt-get", "-q", "-y", "--no-install-recommends", "--print-uris",
-                         "--reinstall", "--download-only", "-o", "Dir::Cache::archives=/nonexistent",
-                         "install", *packages)
+        self._apt(
+            "apt-get",
+            "-q",
+            "-y",
+            "--no-install-recommends",
+            "--download-only",
+            "install",
+            *packages,
+        )
+        uris = self._apt(
+            "apt-get",
+            "-q",
+            "-y",
+            "--no-install-recommends",
+            "--print-uris",
+            "--reinstall",
+            "--download-only",
+            "-o",
+            "Dir::Cache::archives=/nonexistent",
+            "install",
+            *packages,
+        )
         names = re.findall(r"^'[^']+' (\S+\.deb) ", uris, re.MULTILINE)
         return [self._folder / "archives" / name for name in names]
 
@@ -75,7 +92,8 @@ class PrivateApt:
             'APT::Sandbox::User "";\nAPT::Architecture "amd64";\n#clear APT::Architectures;\n'
             'APT::Architectures "amd64";\nAcquire::Languages "none";\n'
             'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";\n'
-            'Acquire::Retries "3";\nDebug::NoLocking "true";\n')
+            'Acquire::Retries "3";\nDebug::NoLocking "true";\n'
+        )
 
 
 def _version_in_name(package: str) -> tuple[int, ...]:

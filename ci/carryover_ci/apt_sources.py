@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Where this machine gets Debian from: read from its own apt configuration, never assumed.
 
-Both forms of sources.list(5) are understood: deb822 stanzas (*.sources) and one line a source (*.list).
+Both forms of sources.list(5) are understood: deb822 stanzas (*.sources) and one line a
+source (*.list).
 """
 
 import re
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from carryover_ci.run import Failure
 
-_SUITES = re.compile(r"(bookworm|trixie|forky|sid|stable|testing|unstable|oldstable)"
-                     r"(-updates|-backports|-proposed-updates)?/?")
+_SUITES = re.compile(
+    r"(bookworm|trixie|forky|sid|stable|testing|unstable|oldstable)"
+    r"(-updates|-backports|-proposed-updates)?/?"
+)
 _URI = re.compile(r"(https?|file|mirror\+\w+|mirror)://?\S+")
 
 
@@ -38,7 +41,7 @@ class _Source:
 
 
 def machine_mirror(apt_folder: Path = Path("/etc/apt")) -> Mirror:
-    """The first enabled source of Debian's main archive in `apt_folder`; Failure if there is none."""
+    """The first enabled source of Debian's main archive in `apt_folder`; else Failure."""
     files = [apt_folder / "sources.list"]
     parts = apt_folder / "sources.list.d"
     files += sorted([*parts.glob("*.list"), *parts.glob("*.sources")])
@@ -54,7 +57,8 @@ def machine_mirror(apt_folder: Path = Path("/etc/apt")) -> Mirror:
     raise Failure(
         f"{apt_folder}: no enabled source of Debian's main archive in sources.list or "
         "sources.list.d. Add one for this machine's release (see sources.list(5)); the kernel "
-        "source and QEMU are fetched from the same archive.")
+        "source and QEMU are fetched from the same archive."
+    )
 
 
 def _stanzas(text: str) -> Iterator[_Source]:
@@ -76,8 +80,12 @@ def _stanzas(text: str) -> Iterator[_Source]:
             signed_by = fields.get("signed-by", "").strip() or None
             if signed_by and not signed_by.startswith("/"):
                 signed_by = None  # a key written into the stanza: apt's own key folders serve
-            yield _Source(fields.get("uris", "").split(), fields.get("suites", "").split(),
-                          fields.get("components", "").split(), signed_by)
+            yield _Source(
+                fields.get("uris", "").split(),
+                fields.get("suites", "").split(),
+                fields.get("components", "").split(),
+                signed_by,
+            )
 
 
 def _lines(text: str) -> Iterator[_Source]:

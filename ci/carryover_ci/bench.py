@@ -58,7 +58,8 @@ def prepare(kernel: KernelChoice, qemu: str | None, progress: Progress) -> Bench
     with ThreadPoolExecutor() as pool:
         qemu_ready = pool.submit(setup_qemu, qemu, progress)
         program_ready: Future[Path] = pool.submit(
-            lambda: build_program(kernel.headers(progress), "release", progress, kernel.jobs))
+            lambda: build_program(kernel.headers(progress), "release", progress, kernel.jobs)
+        )
         kernel_ready = pool.submit(kernel.build, progress)
         built = kernel_ready.result()
         accel_ready = pool.submit(accelerator, qemu_ready.result(), built / "bzImage", progress)
@@ -69,20 +70,33 @@ def prepare(kernel: KernelChoice, qemu: str | None, progress: Progress) -> Bench
 
 def pytest_command(bench: Bench, arguments: list[str]) -> list[str]:
     """pytest with the runner's plugin on the bench."""
-    return [sys.executable, "-m", "pytest", "-p", "carryover.plugin", f"--rootdir={ROOT}",
-            "-c", str(ROOT / "runner" / "pyproject.toml"),
-            "-o", f"cache_dir={cache_root() / 'pytest'}",
-            "--lg-env", str(ROOT / "ci" / "bench.yaml"),
-            "--carryover-out", str(ROOT / "out" / "bench"),
-            str(bench.program), *arguments]
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "carryover.plugin",
+        f"--rootdir={ROOT}",
+        "-c",
+        str(ROOT / "runner" / "pyproject.toml"),
+        "-o",
+        f"cache_dir={cache_root() / 'pytest'}",
+        "--lg-env",
+        str(ROOT / "ci" / "bench.yaml"),
+        "--carryover-out",
+        str(ROOT / "out" / "bench"),
+        str(bench.program),
+        *arguments,
+    ]
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="ci/bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--qemu", metavar="BINARY", help="a QEMU of your own")
     add_kernel_options(parser, "kernel-")
-    parser.add_argument("--setup-only", action="store_true",
-                        help="build and fetch what is missing, run nothing")
+    parser.add_argument(
+        "--setup-only", action="store_true", help="build and fetch what is missing, run nothing"
+    )
     arguments, for_pytest = parser.parse_known_args()
     os.environ.setdefault("CARRYOVER_STARTED", str(time.time()))
     bench = prepare(kernel_choice(arguments, "kernel-"), arguments.qemu, Progress())
@@ -97,4 +111,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    exit_with(_main)
+    exit_with(_main, "ci/bench")

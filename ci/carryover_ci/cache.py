@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cache folder: content keys, locks between processes, results that are either whole or absent."""
+"""The cache folder: content keys, locks between processes, results either whole or absent."""
 
 import fcntl
 import hashlib
@@ -37,7 +37,7 @@ def content_key(*parts: str | bytes | Path) -> str:
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Hold the cache's lock `name`; waits for another process that holds it, however long it works."""
+    """Hold the cache's lock `name`; waits as long as another process holds it."""
     folder = cache_root() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("w") as file:

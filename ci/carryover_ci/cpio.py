@@ -43,7 +43,7 @@ class Archive:
         for file in sorted(source.rglob("*")):
             name = str(file.relative_to(source))
             if file.is_symlink():
-                self.add_link(name, os.readlink(file))
+                self.add_link(name, str(file.readlink()))
             elif file.is_dir():
                 self.add_folder(name)
             else:

@@ -30,14 +30,25 @@ def build_image(program: Path, kernel: Path) -> Path:
     bzimage = kernel / "bzImage"
     for file in (program, bzimage, _BUSYBOX, _DROPBEAR):
         if not file.is_file():
-            raise Failure(f"{file}: no such file. ci/setup installs what the image is made of; "
-                          "--program takes the built program, --kernel the folder that "
-                          "ci/kernel/build printed.")
+            raise Failure(
+                f"{file}: no such file. ci/setup installs what the image is made of; "
+                "--program takes the built program, --kernel the folder that "
+                "ci/kernel/build printed."
+            )
     keys = ssh_keys()
     inputs = sorted(file for file in _ROOT.rglob("*") if file.is_file())
     names = [str(file.relative_to(_ROOT)) for file in inputs]
-    key = content_key(_RECIPE, *names, *inputs, program, bzimage, _BUSYBOX, _DROPBEAR,
-                      keys.user_key, keys.host_key)
+    key = content_key(
+        _RECIPE,
+        *names,
+        *inputs,
+        program,
+        bzimage,
+        _BUSYBOX,
+        _DROPBEAR,
+        keys.user_key,
+        keys.host_key,
+    )
     result = cache_root() / "image" / key
     if not result.exists():
         with lock("image"):
@@ -96,13 +107,15 @@ def _compressed(archive: bytes) -> bytes:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="ci/image/build", description=__doc__)
-    parser.add_argument("--program", type=Path, required=True,
-                        help="the static carryover-selftests")
-    parser.add_argument("--kernel", type=Path, required=True,
-                        help="the folder that ci/kernel/build printed")
+    parser.add_argument(
+        "--program", type=Path, required=True, help="the static carryover-selftests"
+    )
+    parser.add_argument(
+        "--kernel", type=Path, required=True, help="the folder that ci/kernel/build printed"
+    )
     arguments = parser.parse_args()
     sys.stdout.write(f"{build_image(arguments.program, arguments.kernel)}\n")
 
 
 if __name__ == "__main__":
-    exit_with(_main)
+    exit_with(_main, "ci/image/build")

@@ -37,29 +37,55 @@ class KernelChoice:
 
 def add_kernel_options(parser: argparse.ArgumentParser, prefix: str = "") -> None:
     """The options of ci/kernel/build, for other commands with `prefix` ("kernel-")."""
-    parser.add_argument(f"--{prefix}source", type=Path, metavar="DIR",
-                        help="a kernel tree of your own; it is not written to")
-    parser.add_argument(f"--{prefix}config", type=Path, metavar="FRAGMENT", action="append",
-                        default=[], help="options on top of ci/kernel/base.config; may be repeated")
-    parser.add_argument(f"--{prefix}patches", type=Path, metavar="DIR",
-                        help="apply DIR/*.patch instead of ci/kernel/patches/VERSION")
-    parser.add_argument(f"--{prefix}jobs", type=int, metavar="N", default=os.cpu_count() or 1,
-                        help="compilers at once (default: one a processor)")
+    parser.add_argument(
+        f"--{prefix}source",
+        type=Path,
+        metavar="DIR",
+        help="a kernel tree of your own; it is not written to",
+    )
+    parser.add_argument(
+        f"--{prefix}config",
+        type=Path,
+        metavar="FRAGMENT",
+        action="append",
+        default=[],
+        help="options on top of ci/kernel/base.config; may be repeated",
+    )
+    parser.add_argument(
+        f"--{prefix}patches",
+        type=Path,
+        metavar="DIR",
+        help="apply DIR/*.patch instead of ci/kernel/patches/VERSION",
+    )
+    parser.add_argument(
+        f"--{prefix}jobs",
+        type=int,
+        metavar="N",
+        default=os.cpu_count() or 1,
+        help="compilers at once (default: one a processor)",
+    )
 
 
 def kernel_choice(arguments: argparse.Namespace, prefix: str = "") -> KernelChoice:
     """What add_kernel_options() parsed."""
     given = vars(arguments)
     stem = prefix.replace("-", "_")
-    return KernelChoice(given[f"{stem}source"], given[f"{stem}patches"], given[f"{stem}config"],
-                        given[f"{stem}jobs"])
+    return KernelChoice(
+        given[f"{stem}source"],
+        given[f"{stem}patches"],
+        given[f"{stem}config"],
+        given[f"{stem}jobs"],
+    )
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="ci/kernel/build", description=__doc__)
     add_kernel_options(parser)
-    parser.add_argument("--headers", action="store_true",
-                        help="only install the UAPI headers, and print their include folder")
+    parser.add_argument(
+        "--headers",
+        action="store_true",
+        help="only install the UAPI headers, and print their include folder",
+    )
     arguments = parser.parse_args()
     choice = kernel_choice(arguments)
     progress = Progress()
@@ -68,4 +94,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    exit_with(_main)
+    exit_with(_main, "ci/kernel/build")

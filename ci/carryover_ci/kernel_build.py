@@ -35,22 +35,33 @@ def install_headers(source: KernelSource, progress: Progress) -> Path:
             step.update("make headers_install")
             output = cache_root() / "kernel" / "output" / f"headers-{key}"
             if source.identity is None:
-                # A user's tree may have changed: what is installed is compared file by file, so that
-                # programs built with unchanged headers are not built again.
-                output_of(_make(source, output, "headers_install", f"INSTALL_HDR_PATH={output}/usr"))
+                # A user's tree may have changed. Headers that did not keep their time stamps, so
+                # that programs built with them are not built again.
+                usr = output / "usr"
+                output_of(_make(source, output, "headers_install", f"INSTALL_HDR_PATH={usr}"))
                 result.mkdir(parents=True, exist_ok=True)
-                output_of(["rsync", "-r", "--checksum", "--delete", f"{output}/usr/include/",
-                           f"{result}/include/"])
+                output_of(
+                    [
+                        "rsync",
+                        "-r",
+                        "--checksum",
+                        "--delete",
+                        f"{usr}/include/",
+                        f"{result}/include/",
+                    ]
+                )
             else:
                 with new_folder(result) as scratch:
-                    output_of(_make(source, output, "headers_install",
-                                    f"INSTALL_HDR_PATH={scratch}"))
+                    output_of(
+                        _make(source, output, "headers_install", f"INSTALL_HDR_PATH={scratch}")
+                    )
                 shutil.rmtree(output, ignore_errors=True)
     return result / "include"
 
 
-def build_kernel(source: KernelSource, fragments: list[Path], jobs: int,
-                 progress: Progress) -> Path:
+def build_kernel(
+    source: KernelSource, fragments: list[Path], jobs: int, progress: Progress
+) -> Path:
     """The folder with bzImage, vmlinux, config, release and include/ of the kernel.
 
     The base configuration with `fragments` added; every option of them is checked.
@@ -79,8 +90,9 @@ def build_kernel(source: KernelSource, fragments: list[Path], jobs: int,
 def _configure(source: KernelSource, asked: dict[str, kernel_config.Option]) -> None:
     output = source.output
     write_whole(output / "asked.config", kernel_config.as_text(asked))
-    output_of(_make(source, output, "-s", "allnoconfig",
-                    f"KCONFIG_ALLCONFIG={output}/asked.config"))
+    output_of(
+        _make(source, output, "-s", "allnoconfig", f"KCONFIG_ALLCONFIG={output}/asked.config")
+    )
     kernel_config.check(asked, (output / ".config").read_text())
 
 
@@ -93,9 +105,17 @@ def _compile(source: KernelSource, jobs: int, step: Step) -> None:
     last: deque[str] = deque(maxlen=12)
     command = _make(source, source.output, f"-j{jobs}", "bzImage")
     started = time.monotonic()
-    with log.open("w") as file, subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace") as make:
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as make,
+    ):
         assert make.stdout is not None
         try:
             for line in make.stdout:
@@ -110,8 +130,9 @@ def _compile(source: KernelSource, jobs: int, step: Step) -> None:
             make.terminate()
             raise
     if make.returncode != 0:
-        raise Failure(f"the kernel did not build:\n{''.join(errors or last).rstrip()}\n"
-                      f"All of it: {log}")
+        raise Failure(
+            f"the kernel did not build:\n{''.join(errors or last).rstrip()}\nAll of it: {log}"
+        )
     if compiled > usual or not count_file.exists():
         write_whole(count_file, str(compiled))
     step.update(f"{compiled} objects compiled in {time.monotonic() - started:.0f} s")
@@ -146,7 +167,21 @@ def _make(source: KernelSource, output: Path, *arguments: str) -> list[str]:
         "LC_ALL": "C",
     }
     compiler = ["CC=ccache gcc", "HOSTCC=ccache gcc"] if shutil.which("ccache") else []
-    return ["env", "-u", "ARCH", "-u", "KBUILD_OUTPUT", "-u", "MAKEFLAGS",
-            *(f"{name}={value}" for name, value in environment.items()),
-            "make", "-C", str(source.tree), f"O={output}", "ARCH=x86_64", "LOCALVERSION=",
-            *compiler, *arguments]
+    return [
+        "env",
+        "-u",
+        "ARCH",
+        "-u",
+        "KBUILD_OUTPUT",
+        "-u",
+        "MAKEFLAGS",
+        *(f"{name}={value}" for name, value in environment.items()),
+        "make",
+        "-C",
+        str(source.tree),
+        f"O={output}",
+        "ARCH=x86_64",
+        "LOCALVERSION=",
+        *compiler,
+        *arguments,
+    ]

@@ -33,8 +33,10 @@ def read_fragment(file: Path) -> list[Option]:
         elif match := _NOT_SET.fullmatch(line):
             options.append(Option(match[1], "n", file, number))
         elif line.strip() and not line.startswith("#"):
-            raise Failure(f"{file}:{number}: not a line of a kernel configuration: {line!r}. "
-                          "Write CONFIG_NAME=y, =n, a number or a \"string\".")
+            raise Failure(
+                f"{file}:{number}: not a line of a kernel configuration: {line!r}. "
+                'Write CONFIG_NAME=y, =n, a number or a "string".'
+            )
     return options
 
 
@@ -53,9 +55,13 @@ def check(asked: dict[str, Option], configuration: str) -> None:
     got = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", configuration, re.MULTILINE))
     wrong = [option for option in asked.values() if got.get(option.name, "n") != option.value]
     if wrong:
-        lines = [f"  {option.file}:{option.line}: {option.name}={option.value} came out as "
-                 f"{got.get(option.name, 'n (not set, or this kernel has no such option)')}"
-                 for option in wrong]
-        raise Failure("the kernel's configuration is not what the fragments ask for:\n"
-                      + "\n".join(lines)
-                      + "\nLook at what these options depend on (their `depends on` in Kconfig).")
+        lines = [
+            f"  {option.file}:{option.line}: {option.name}={option.value} came out as "
+            f"{got.get(option.name, 'n (not set, or this kernel has no such option)')}"
+            for option in wrong
+        ]
+        raise Failure(
+            "the kernel's configuration is not what the fragments ask for:\n"
+            + "\n".join(lines)
+            + "\nLook at what these options depend on (their `depends on` in Kconfig)."
+        )

@@ -53,7 +53,7 @@ class PatchedTree:
         return set(self._changed.read_text().splitlines()) if self._changed.exists() else set()
 
     def apply(self, series: list[Path]) -> None:
-        """Make the tree what the pristine one with `series` is. Failure if a patch does not apply."""
+        """Make the tree what the pristine one with `series` is; Failure if that does not apply."""
         wanted = {name for patch in series for name in touched_files(_text(patch))}
         files = wanted | self.changed_files()
         for name in sorted(files):
@@ -97,9 +97,21 @@ def _text(patch: Path) -> str:
 
 
 def _apply(patch: Path, folder: Path) -> None:
-    command = ["patch", "-p1", "-s", "-f", "-F0", "--no-backup-if-mismatch", "-r", "-", "-i",
-               str(patch.resolve())]
+    command = [
+        "patch",
+        "-p1",
+        "-s",
+        "-f",
+        "-F0",
+        "--no-backup-if-mismatch",
+        "-r",
+        "-",
+        "-i",
+        str(patch.resolve()),
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Failure(f"{patch}: does not apply to this kernel source:\n{done.stdout.strip()}\n"
-                      "Refresh the patch, or give the source that it was made for.")
+        raise Failure(
+            f"{patch}: does not apply to this kernel source:\n{done.stdout.strip()}\n"
+            "Refresh the patch, or give the source that it was made for."
+        )

@@ -49,8 +49,17 @@ def kernel_source(given: Path | None, patches: Path | None, progress: Progress) 
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / "kept-by-rsync"
         kept.write_text("".join(f"/{name}\n" for name in patched.changed_files()))
-        output_of(["rsync", "-a", "--delete", "--exclude=/.git", f"--exclude-from={kept}",
-                   f"{tree}/", f"{folder / 'tree'}/"])
+        output_of(
+            [
+                "rsync",
+                "-a",
+                "--delete",
+                "--exclude=/.git",
+                f"--exclude-from={kept}",
+                f"{tree}/",
+                f"{folder / 'tree'}/",
+            ]
+        )
         patched.apply(series)
     return KernelSource(folder / "tree", version, None, output.with_name(f"{key}-patched"))
 
@@ -73,8 +82,10 @@ def _debian_source(patches: Path | None, progress: Progress) -> KernelSource:
 
 
 def _unpacked() -> Path | None:
-    found = sorted((cache_root() / "kernel" / "source").glob("linux-source-*"),
-                   key=lambda folder: (folder.name.startswith(_WANTED), folder.name))
+    found = sorted(
+        (cache_root() / "kernel" / "source").glob("linux-source-*"),
+        key=lambda folder: (folder.name.startswith(_WANTED), folder.name),
+    )
     return found[-1] if found else None
 
 
@@ -99,8 +110,19 @@ def _fetch(step: Step) -> Path:
             archive = next((scratch / "package/usr/src").glob("linux-source-*.tar.*"))
             with new_folder(result) as folder:
                 (folder / "tree").mkdir()
-                output_of(["tar", "-x", "-f", archive, "-C", folder / "tree",
-                           "--strip-components=1", "-I", "xz -d -T0"])
+                output_of(
+                    [
+                        "tar",
+                        "-x",
+                        "-f",
+                        archive,
+                        "-C",
+                        folder / "tree",
+                        "--strip-components=1",
+                        "-I",
+                        "xz -d -T0",
+                    ]
+                )
             shutil.rmtree(scratch / "package")
     step.update(f"{package} {version}{note}")
     return result
@@ -111,13 +133,17 @@ def _version(tree: Path) -> str:
     text = makefile.read_text(errors="replace") if makefile.is_file() else ""
     fields = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+) *$", text, re.MULTILINE))
     if len(fields) != 3 or not (tree / "Kbuild").is_file() or not (tree / "Kconfig").is_file():
-        raise Failure(f"{tree}: not the top folder of a Linux kernel source (no Makefile with "
-                      "VERSION, PATCHLEVEL and SUBLEVEL, Kbuild and Kconfig)")
+        raise Failure(
+            f"{tree}: not the top folder of a Linux kernel source (no Makefile with "
+            "VERSION, PATCHLEVEL and SUBLEVEL, Kbuild and Kconfig)"
+        )
     return f"{fields['VERSION']}.{fields['PATCHLEVEL']}.{fields['SUBLEVEL']}"
 
 
 def _check_clean(tree: Path) -> None:
     for name in (".config", "include/config", "arch/x86/include/generated"):
         if (tree / name).exists():
-            raise Failure(f"{tree}: holds the output of a build ({name}), with which no kernel can "
-                          f"be built outside of it. Clean it with: make -C {tree} mrproper")
+            raise Failure(
+                f"{tree}: holds the output of a build ({name}), with which no kernel can "
+                f"be built outside of it. Clean it with: make -C {tree} mrproper"
+            )

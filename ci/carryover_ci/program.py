@@ -25,20 +25,34 @@ _BROKEN = re.compile(r"^FAILED|\berror\b|CMake Error|undefined reference", re.IG
 def build_program(include: Path, preset: str, progress: Progress, jobs: int | None = None) -> Path:
     """carryover-selftests, built by CMake preset `preset` against the UAPI headers in `include`."""
     folder = ROOT / "build" / preset
-    with lock("program"), progress.step(f"program ({preset})" if preset != "release"
-                                        else "program") as step:
+    with (
+        lock("program"),
+        progress.step(f"program ({preset})" if preset != "release" else "program") as step,
+    ):
         cache = folder / "CMakeCache.txt"
         headers = f"CARRYOVER_UAPI_HEADERS:PATH={include}"
-        if not cache.exists() or headers not in cache.read_text().splitlines() \
-                or not (folder / "build.ninja").exists():
+        if (
+            not cache.exists()
+            or headers not in cache.read_text().splitlines()
+            or not (folder / "build.ninja").exists()
+        ):
             step.update("configuring")
-            _run(["cmake", "--preset", preset, f"-DCARRYOVER_UAPI_HEADERS:PATH={include}",
-                  "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"], folder, step)
+            _run(
+                [
+                    "cmake",
+                    "--preset",
+                    preset,
+                    f"-DCARRYOVER_UAPI_HEADERS:PATH={include}",
+                    "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache",
+                ],
+                folder,
+                step,
+            )
         parallel = ["-j", str(jobs)] if jobs else []
         _run(["cmake", "--build", "--preset", preset, *parallel], folder, step)
         program = folder / "selftests" / "carryover-selftests"
         if not program.is_file():
-            raise Failure(f"{program}: was not built; does selftests/CMakeLists.txt still put it there?")
+            raise Failure(f"{program}: was not built; see selftests/CMakeLists.txt")
         return program
 
 
@@ -48,9 +62,19 @@ def _run(command: list[str], folder: Path, step: Step) -> None:
     lines: deque[str] = deque(maxlen=400)
     environment = dict(os.environ)
     environment.setdefault("CCACHE_DIR", str(cache_root() / "ccache"))
-    with log.open("w") as file, subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", env=environment) as process:
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment,
+        ) as process,
+    ):
         assert process.stdout is not None
         try:
             for line in process.stdout:
@@ -64,8 +88,10 @@ def _run(command: list[str], folder: Path, step: Step) -> None:
     if process.returncode != 0:
         said = list(lines)
         first = next((i for i, line in enumerate(said) if _BROKEN.search(line)), len(said) - 15)
-        raise Failure(f"{' '.join(command)} failed:\n"
-                      f"{''.join(said[max(first, 0):][:20]).rstrip()}\nAll of it: {log}")
+        raise Failure(
+            f"{' '.join(command)} failed:\n"
+            f"{''.join(said[max(first, 0) :][:20]).rstrip()}\nAll of it: {log}"
+        )
 
 
 def _main() -> None:
@@ -79,4 +105,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    exit_with(_main)
+    exit_with(_main, "ci/build")

@@ -66,8 +66,10 @@ def _write_wrapper(folder: Path, final: Path) -> None:
 def _users_own(binary: str) -> Path:
     found = shutil.which(binary)
     if not found or not Path(found).stat().st_mode & stat.S_IXUSR:
-        raise Failure(f"{binary}: no such program. --qemu takes a qemu-system-x86_64 of your own; "
-                      "leave it out for the one that ci/qemu/setup fetches.")
+        raise Failure(
+            f"{binary}: no such program. --qemu takes a qemu-system-x86_64 of your own; "
+            "leave it out for the one that ci/qemu/setup fetches."
+        )
     path = Path(found).resolve()
     key = content_key(str(path), str(path.stat().st_mtime_ns))
     checked = cache_root() / "qemu" / f"checked-{key}"
@@ -82,8 +84,10 @@ def _check_devices(qemu: Path) -> None:
     known = output_of([qemu, "-machine", "q35", "-device", "help"])
     missing = [name for name in _DEVICES if f'name "{name}"' not in known]
     if missing:
-        raise Failure(f"{qemu}: this QEMU has no device {', '.join(missing)}. The bench needs "
-                      "QEMU 8.0 or newer, built with virtfs; ci/qemu/setup fetches one.")
+        raise Failure(
+            f"{qemu}: this QEMU has no device {', '.join(missing)}. The bench needs "
+            "QEMU 8.0 or newer, built with virtfs; ci/qemu/setup fetches one."
+        )
 
 
 def _main() -> None:
@@ -94,4 +98,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    exit_with(_main)
+    exit_with(_main, "ci/qemu/setup")

@@ -18,23 +18,23 @@ def output_of(command: Sequence[str | Path], remedy: str = "", folder: Path | No
     """
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False,
-                              cwd=folder)
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder)
     except FileNotFoundError:
         raise Failure(f"{words[0]}: no such program. {remedy or 'Run ci/setup.'}") from None
     if done.returncode != 0:
         complaint = (done.stderr or done.stdout).strip()
-        raise Failure(f"{' '.join(words)}: exit status {done.returncode}\n{complaint}\n{remedy}".strip())
+        said = f"{' '.join(words)}: exit status {done.returncode}\n{complaint}\n{remedy}"
+        raise Failure(said.strip())
     return done.stdout
 
 
-def exit_with(main: Callable[[], None]) -> None:
-    """Run a command's main function; a Failure becomes its message and exit status 1."""
+def exit_with(main: Callable[[], None], name: str) -> None:
+    """Run the main function of command `name`; a Failure becomes its message and exit status 1."""
     try:
         main()
     except Failure as failure:
-        print(f"{Path(sys.argv[0]).name}: error: {failure}", file=sys.stderr)
+        sys.stderr.write(f"{name}: error: {failure}\n")
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; nothing unfinished was left in the cache", file=sys.stderr)
+        sys.stderr.write(f"\n{name}: interrupted; nothing unfinished was left in the cache\n")
         sys.exit(130)
