@@ -90,10 +90,23 @@ def pytest_command(bench: Bench, arguments: list[str]) -> list[str]:
     ]
 
 
+def runner_tests_command(_: Bench, arguments: list[str]) -> list[str]:
+    """pytest on those of the runner's own tests that need the bench."""
+    runner = ROOT / "runner"
+    settings = ["-c", str(runner / "pyproject.toml"), f"--rootdir={runner}"]
+    options = ["-m", "bench", "-p", "no:cacheprovider", *settings]
+    return [sys.executable, "-m", "pytest", *options, str(runner / "tests"), *arguments]
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="ci/bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--qemu", metavar="BINARY", help="a QEMU of your own")
     add_kernel_options(parser, "kernel-")
+    parser.add_argument(
+        "--runner-tests",
+        action="store_true",
+        help="run the runner's own tests that cause each verdict for real, instead",
+    )
     parser.add_argument(
         "--setup-only", action="store_true", help="build and fetch what is missing, run nothing"
     )
@@ -105,7 +118,8 @@ def _main() -> None:
         for name, value in bench.environment().items():
             sys.stdout.write(f"export {name}={value}\n")
         return
-    command = pytest_command(bench, for_pytest)
+    command_of = runner_tests_command if arguments.runner_tests else pytest_command
+    command = command_of(bench, for_pytest)
     sys.stdout.flush()
     os.execv(command[0], command)
 

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""ci/test: everything that this repository can be checked by, as a table of steps.
+
+Each step's output lies in out/test/. All steps run, whatever fails before them.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from carryover_ci.cache import cache_root
+from carryover_ci.kernel import KernelChoice
+from carryover_ci.program import ROOT, build_program
+from carryover_ci.progress import Progress
+from carryover_ci.run import Failure, exit_with
+
+_OUT = ROOT / "out" / "test"
+_SHOWN_LINES = 40
+_PYTEST = re.compile(r"(\d+) (passed|failed|errors?)\b")
+_CTEST = re.compile(r"tests passed, (\d+) tests? failed out of (\d+)")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step ended: the tests it counted, or itself as one test if it counts none."""
+
+    name: str
+    seconds: float
+    passed: int
+    failed: int
+
+
+def count(output: str, succeeded: bool) -> tuple[int, int]:
+    """The tests that passed and failed by the output of a step that `succeeded` or not."""
+    passed = failed = 0
+    if summary := _CTEST.search(output):
+        failed = int(summary[1])
+        passed = int(summary[2]) - failed
+    else:
+        lines = [line for line in output.splitlines() if _PYTEST.search(line)]
+        for number, word in _PYTEST.findall(lines[-1]) if lines else []:
+            if word == "passed":
+                passed += int(number)
+            else:
+                failed += int(number)
+    if not succeeded and failed == 0:
+        failed = 1
+    if passed + failed == 0:
+        passed = 1
+    return passed, failed
+
+
+class Table:
+    """Runs steps and remembers their outcomes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.outcomes: list[Outcome] = []
+
+    def command(self, name: str, *words: str | Path, show: bool = False) -> None:
+        """A step that is a command, run at the top of the repository. With `show` one can watch."""
+        log = _OUT / f"{name.replace(' ', '-')}.log"
+        environment = dict(os.environ)
+        environment.setdefault("CCACHE_DIR", str(cache_root() / "ccache"))
+
+        def run() -> str:
+            with (
+                log.open("w") as file,
+                subprocess.Popen(
+                    [str(word) for word in words],
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    errors="replace",
+                    env=environment,
+                ) as process,
+            ):
+                assert process.stdout is not None
+                for line in process.stdout:
+                    file.write(line)
+                    if show:
+                        sys.stdout.write(line)
+                        sys.stdout.flush()
+            output = log.read_text()
+            if process.returncode != 0:
+                raise Failure(output)
+            return output
+
+        self._step(name, run, log)
+
+    def call(self, name: str, function: Callable[[], object]) -> None:
+        """A step that is a function; it fails by an exception."""
+
+        def run() -> str:
+            function()
+            return ""
+
+        self._step(name, run, None)
+
+    def _step(self, name: str, run: Callable[[], str], log: Path | None) -> None:
+        started = time.monotonic()
+        try:
+            with self._progress.step(name):
+                passed, failed = count(run(), succeeded=True)
+        except Failure as failure:
+            text = str(failure)
+            passed, failed = count(text, succeeded=False)
+            shown = text.splitlines()[-_SHOWN_LINES:]
+            sys.stdout.write("\n".join([f"--- {name}", *shown, f"--- all of it: {log}", ""]))
+        self.outcomes.append(Outcome(name, time.monotonic() - started, passed, failed))
+
+    def show(self) -> None:
+        """Print the table; its last line is the sum."""
+        width = max(len(outcome.name) for outcome in self.outcomes)
+        sys.stdout.write(f"\n{'step':<{width}}  {'seconds':>8}  {'passed':>6}  {'failed':>6}\n")
+        for outcome in self.outcomes:
+            sys.stdout.write(
+                f"{outcome.name:<{width}}  {outcome.seconds:8.1f}  {outcome.passed:6}  "
+                f"{outcome.failed:6}{'  FAILED' if outcome.failed else ''}\n"
+            )
+        sys.stdout.write(f"\n{self.passed} passed, {self.failed} failed\n")
+
+    @property
+    def passed(self) -> int:
+        """Tests that passed, of all steps."""
+        return sum(outcome.passed for outcome in self.outcomes)
+
+    @property
+    def failed(self) -> int:
+        """Tests that failed, of all steps."""
+        return sum(outcome.failed for outcome in self.outcomes)
+
+
+def _tracked(*patterns: str) -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def _shell_scripts() -> list[str]:
+    scripts = []
+    for name in _tracked("ci", ".ci"):
+        with (ROOT / name).open("rb") as file:
+            first = file.readline()
+        if name.endswith(".sh") or (first.startswith(b"#!") and first.rstrip().endswith(b"sh")):
+            scripts.append(name)
+    return scripts
+
+
+def _lint(table: Table) -> None:
+    python = sys.executable
+    table.command("shellcheck", "shellcheck", "-x", "-P", ROOT, *_shell_scripts())
+    sources = _tracked("*.cc", "*.h")
+    table.command("clang-format", "clang-format-19", "--dry-run", "-Werror", *sources)
+    for folder in ("runner", "ci"):
+        settings = ROOT / folder / "pyproject.toml"
+        table.command(f"ruff {folder}", python, "-m", "ruff", "check", "--config", settings, folder)
+        mypy = f'cd {folder} && exec "$0" -m mypy'
+        table.command(f"mypy {folder}", "bash", "-c", mypy, python)
+
+
+def _python_tests(table: Table) -> None:
+    for folder in ("ci", "runner"):
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        words += ["-c", f"{folder}/pyproject.toml", "--rootdir", folder, f"{folder}/tests"]
+        table.command(
+            f"pytest {folder}", *words, *(["-m", "not bench"] if folder == "runner" else [])
+        )
+
+
+def _program_tests(table: Table, include: Path, progress: Progress) -> None:
+    jobs = str(os.cpu_count() or 1)
+    for preset in ("debug", "sanitize"):
+        table.call(f"build {preset}", partial(build_program, include, preset, progress))
+        table.command(f"unit tests {preset}", "ctest", "--preset", preset, "-j", jobs)
+    sources = [str(ROOT / name) for name in _tracked("*.cc")]
+    words = ["run-clang-tidy-19", "-quiet", "-j", jobs, "-p", str(ROOT / "build" / "debug")]
+    table.command("clang-tidy", *words, *sources)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="ci/test", description=__doc__)
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="also cause each of the runner's verdicts for real, on the bench",
+    )
+    arguments = parser.parse_args()
+    _OUT.mkdir(parents=True, exist_ok=True)
+    progress = Progress()
+    table = Table(progress)
+    _lint(table)
+    _python_tests(table)
+    includes: list[Path] = []
+    table.call("UAPI headers", lambda: includes.append(KernelChoice().headers(progress)))
+    if includes:
+        _program_tests(table, includes[0], progress)
+    table.command("bench", ROOT / "ci" / "bench", show=True)
+    if arguments.full:
+        table.command("verdicts", ROOT / "ci" / "bench", "--runner-tests", show=True)
+    table.show()
+    sys.exit(1 if table.failed else 0)
+
+
+if __name__ == "__main__":
+    exit_with(_main, "ci/test")
