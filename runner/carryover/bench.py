@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The bench: labgrid's QEMUDriver, made to be observed.
 
-What labgrid's own lacks: a console that is read from before power-on, events of the machine, an end
-without a reset (its off() is for a guest that goes on), and an error instead of a wait when QEMU does
-not start.
+What labgrid's own lacks: a console that is read from before power-on, events of the machine, an
+end without a reset, and an error instead of a wait when QEMU does not start.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
-import shlex
 import shutil
 import signal
 import socket
@@ -19,14 +18,13 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import attr
 from labgrid.driver import QEMUDriver
 from labgrid.factory import target_factory
 
 from carryover.console import ConsoleRecorder, LineSink
-from carryover.errors import Infrastructure
+from carryover.errors import BadInput, Infrastructure
 from carryover.observation import MachineGone, Watch
 from carryover.qmp import QmpClient
 
@@ -40,9 +38,13 @@ _FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\b")
 class BenchDriver(QEMUDriver):  # type: ignore[misc]
     """A QEMU machine that is observed from before its first instruction to its end.
 
-    ``extra_args`` may name environment variables. It must hold a ``user`` network whose host
-    forwarding of guest port 22 may leave the host port to be chosen (``hostfwd=tcp:127.0.0.1:0-:22``).
+    ``extra_args`` may name environment variables. It must hold a ``user`` network that forwards a
+    host port to guest port 22; port 0 lets a free one be chosen (``hostfwd=tcp:127.0.0.1:0-:22``).
     """
+
+    # Set by labgrid, whose code has no types.
+    extra_args: str
+    _child: subprocess.Popen[bytes] | None
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -57,8 +59,8 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         return self._child.pid if self._child is not None else 0
 
     def get_qemu_base_args(self) -> list[str]:
-        """labgrid's arguments, with environment variables put in, and without reboot."""
-        written = self.extra_args
+        """Labgrid's arguments, with environment variables put in, and without reboot."""
+        written: str = self.extra_args
         self.extra_args = os.path.expandvars(written)
         try:
             arguments: list[str] = super().get_qemu_base_args()
@@ -68,7 +70,7 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         return [*arguments, "-no-reboot"]
 
     def get_qemu_version(self, qemu_bin: str) -> tuple[int, int, int]:
-        """Not asked for: only labgrid's egl-headless display depends on it, and QEMU takes long to say."""
+        """Not asked for: only labgrid's egl-headless display depends on it."""
         return (11, 0, 0)
 
     def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
@@ -82,12 +84,13 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
 
         Raises:
             Infrastructure: QEMU does not start. The message has what it said.
+            BadInput: The host port for SSH is in use.
         """
         self.target.activate(self)
         command = self._command(append)
         self.logger.debug("Starting with: %s", command)
         with error_log.open("ab") as errors:
-            self._child = subprocess.Popen(
+            self._child = child = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -95,18 +98,20 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
                 start_new_session=True,  # Ctrl-C at the terminal is for us, not for QEMU
             )
         try:
-            stream = self._accept(error_log)
+            assert child.stdin is not None
+            assert child.stdout is not None
+            stream = self._accept(child, error_log)
             self._recorder = ConsoleRecorder(stream, console, watch)
             self._recorder.start()
-            self.qmp = QmpClient(self._child.stdout, self._child.stdin, watch)
+            self.qmp = QmpClient(child.stdout, child.stdin, watch)
             self.status = 1
             self.ssh_port = self._find_ssh_port()
         except Exception as error:
             self.power_off()
             said = error_log.read_text(errors="replace").strip()
-            raise Infrastructure(_explain(f"QEMU does not start: {error}", said)) from error
+            raise _explanation(f"QEMU does not start: {error}", said) from error
         self._waiter = threading.Thread(
-            target=self._wait, args=(self._child, watch, error_log), name="qemu", daemon=True
+            target=self._wait, args=(child, watch, error_log), name="qemu", daemon=True
         )
         self._waiter.start()
         self.qmp.execute("cont")
@@ -121,10 +126,9 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             child.send_signal(signal.SIGKILL)
         child.wait()
         for pipe in (child.stdin, child.stdout):
-            try:
-                pipe.close()
-            except OSError:
-                pass  # unsent bytes for a process that is gone
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
+                    pipe.close()
         if self._recorder is not None:
             self._recorder.join(_QUIT_LIMIT)
         if self._waiter is not None:
@@ -149,12 +153,12 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             command = [setpriv, "--pdeathsig", "KILL", *command]
         return command
 
-    def _accept(self, error_log: Path) -> socket.socket:
-        ended = os.pidfd_open(self._child.pid)
+    def _accept(self, child: subprocess.Popen[bytes], error_log: Path) -> socket.socket:
+        ended = os.pidfd_open(child.pid)
         try:
             ready, _, _ = select.select([self._socket, ended], [], [], _START_LIMIT)
             if self._socket not in ready:
-                ended_with = f"ended with {self._child.poll()}" if ready else "does not begin"
+                ended_with = f"ended with {child.poll()}" if ready else "does not begin"
                 raise Infrastructure(f"it {ended_with}; see {error_log}")
             self._clientsocket = self._socket.accept()[0]
             stream: socket.socket = self._clientsocket
@@ -166,7 +170,9 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         text = self.qmp.execute("human-monitor-command", {"command-line": "info usernet"})
         found = _FORWARDED.search(text)
         if not found:
-            raise Infrastructure("no host port leads to the target's port 22 (hostfwd in extra_args)")
+            raise Infrastructure(
+                "no host port leads to the target's port 22 (hostfwd in extra_args)"
+            )
         return int(found.group(1))
 
     def _wait(self, child: subprocess.Popen[bytes], watch: Watch, error_log: Path) -> None:
@@ -178,22 +184,11 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         watch.post(MachineGone(time.monotonic(), f"{how} (see {error_log})"))
 
 
-def _explain(problem: str, said: str) -> str:
+def _explanation(problem: str, said: str) -> Exception:
     last = said.splitlines()[-1] if said else ""
     if "hostfwd" in last or "host forwarding" in last:
-        last += "; the port is in use: take another, or 0 to have a free one chosen"
-    return f"{problem}: {last}" if last else problem
-
-
-def command_line(driver: BenchDriver) -> str:
-    """QEMU's command line as a person would type it."""
-    return shlex.join(driver.get_qemu_base_args())
-
-
-def expand(value: Any) -> Any:
-    """Environment variables in every text of a configuration."""
-    if isinstance(value, str):
-        return os.path.expandvars(value)
-    if isinstance(value, dict):
-        return {key: expand(item) for key, item in value.items()}
-    return [expand(item) for item in value] if isinstance(value, list) else value
+        return BadInput(
+            f"{problem}: {last}; the host port is in use: give another in the environment's "
+            "extra_args, or 0 to have a free one chosen"
+        )
+    return Infrastructure(f"{problem}: {last}" if last else problem)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The campaign: boot, run, arm all at once, kexec, verify; and who is to blame when the machine dies."""
+"""The campaign: boot, run, arm all at once, kexec, verify; who is to blame if the machine dies."""
 
 from __future__ import annotations
 
@@ -150,7 +150,9 @@ class Campaign:
             reason = f"{crash.reason} (one of {len(names)} tests; no more runs to find out which)"
             yield from batch.decide_all(names, crash.verdict, reason)
             return
-        self._display.note(f"{crash.verdict.value}: {crash.reason}; looking for the test that did it")
+        self._display.note(
+            f"{crash.verdict.value}: {crash.reason}; looking for the test that did it"
+        )
         if suspect is not None:
             groups = [[t for t in undecided if t.name == suspect]]
             groups.append([t for t in undecided if t.name != suspect])
@@ -164,9 +166,7 @@ class Campaign:
             self._unexplained(found, suspect, crash)
         yield from found
 
-    def _unexplained(
-        self, found: list[TestResult], suspect: str | None, crash: Crashed
-    ) -> None:
+    def _unexplained(self, found: list[TestResult], suspect: str | None, crash: Crashed) -> None:
         """Apart, no group died: that does not make the death unseen."""
         why = f"{crash.reason}; it did not happen again with fewer tests"
         self.unexplained.append(f"{crash.verdict.value}: {why}")
@@ -227,7 +227,9 @@ class Campaign:
         ]
         required = [text for text in missing if text.split(":")[0] in self._required()]
         if required:
-            raise BadInput("the target's kernel lacks what the tests need:\n  " + "\n  ".join(required))
+            raise BadInput(
+                "the target's kernel lacks what the tests need:\n  " + "\n  ".join(required)
+            )
         for event in ended.events:
             if event.kind == "device" and event.fields.get("listed") and event.text("refused"):
                 raise BadInput(
@@ -263,8 +265,9 @@ class Campaign:
                 return False
             self._strategy.wait_for_incoming()
             found.append(f"Linux {self._strategy.watch.health.kernels[-1]}")
-            found.append(f"boot_id {self._strategy.boot_id[:8]} from {before.boot_id[:8]}"
-                         if before else "")
+            found.append(
+                f"boot_id {self._strategy.boot_id[:8]} from {before.boot_id[:8]}" if before else ""
+            )
         return True
 
     def _verify(self, batch: Batch) -> Results:
@@ -275,9 +278,7 @@ class Campaign:
             ended = yield from self._verb("verify", names, batch)
             known = ended.exit_code in (0, verbs.EXIT_FAILED) or ended.has_error("ledger-missing")
             if not known and ended.said:
-                yield from batch.decide_all(
-                    batch.names(continuity=True), Verdict.INFRA, ended.said
-                )
+                yield from batch.decide_all(batch.names(continuity=True), Verdict.INFRA, ended.said)
             yield from batch.end_of_verify(ended.said)
             if self._boot:
                 found.append(f"kexec {self._boot.kho_count}, LUO number {self._boot.luo_number}")
@@ -290,9 +291,7 @@ class Campaign:
         command = self._program.command(verb, names, *extra)
         return (yield from self._command(verb, command, batch))
 
-    def _command(
-        self, verb: str, command: str, batch: Batch
-    ) -> Generator[TestResult, None, Ended]:
+    def _command(self, verb: str, command: str, batch: Batch) -> Generator[TestResult, None, Ended]:
         """Runs a command on the target; yields results as its events decide tests."""
         watch = self._strategy.watch
         self._freeze_failures = []
@@ -349,9 +348,7 @@ class Campaign:
         ended.exit_code = 0
         return ended
 
-    def _event(
-        self, verb: str, event: Event, batch: Batch, ended: Ended
-    ) -> TestResult | None:
+    def _event(self, verb: str, event: Event, batch: Batch, ended: Ended) -> TestResult | None:
         if event.kind == "hello":
             self._hello(verb, event, batch)
         elif event.kind in ("bound", "restored"):
@@ -409,13 +406,15 @@ class Campaign:
 
     def _gone(self, verb: str, seen: ProgramGone) -> None:
         """The command ended without `end`: the machine, the program, or the connection died."""
-        end = time.monotonic() + SETTLE
+        lost = seen.status == _SSH_LOST or seen.status < 0
+        # A status of the program's own came from a machine that was alive to send it.
+        end = time.monotonic() + (SETTLE if lost else SETTLE / 10)
         try:
             while True:
                 self._strategy.watch.next(end)  # raises Crashed if the machine died
         except DeadlineExpired:
             pass
-        if seen.status == _SSH_LOST or seen.status < 0:
+        if lost:
             detail = f": {seen.detail}" if seen.detail else ""
             raise Infrastructure(
                 f"the SSH connection was lost during `{verb}` while the kernel is alive{detail}"

@@ -29,11 +29,6 @@ class ProgramFile(pytest.File):
         for name, group in groupby(tests, key=lambda test: test.suite):
             yield Suite.from_parent(self, name=name, tests=list(group))
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
-        if isinstance(excinfo.value, self.CollectError):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo)
-
 
 class Suite(pytest.Collector):
     """A test suite of the program."""
@@ -76,7 +71,9 @@ def _marker_lines(tests: Iterable[TestInfo]) -> set[str]:
         if test.claim:
             lines.add(f"{_as_marker(test.claim)}: tests of the claim `{test.claim}`")
         if test.driver:
-            lines.add(f"{_as_marker(test.driver)}: tests that need a device of driver {test.driver}")
+            lines.add(
+                f"{_as_marker(test.driver)}: tests that need a device of driver {test.driver}"
+            )
     return lines
 
 

@@ -7,18 +7,14 @@ import codecs
 import socket
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 from carryover.errors import OutputFailed
 from carryover.kernel_messages import plain, recognise
 from carryover.observation import ConsoleLine, ReaderFailed, Watch
 
-
-class LineSink(Protocol):
-    """Where recorded lines go, one call a line, without the newline."""
-
-    def __call__(self, line: str) -> None: ...
+LineSink = Callable[[str], object]  # gets each recorded line, without the newline
 
 
 class ConsoleRecorder:

@@ -20,6 +20,7 @@ from carryover.verdict import TestResult, Verdict
 
 _PHASE_WIDTH = 7
 _LONGEST_REASON = 300
+_AS_ABOVE = "as above"
 
 
 class Display:
@@ -41,6 +42,7 @@ class Display:
         self._phase_began = 0.0
         self._doing = ""
         self._total = 0
+        self._last_reason = ""
         self._spinner = Spinner("dots")
         self.counts: Counter[Verdict] = Counter()
         self.phases: list[tuple[str, float, float]] = []
@@ -50,8 +52,12 @@ class Display:
         self._total = tests
         if self._console.is_terminal:
             self._live = Live(
-                console=self._console, get_renderable=self._draw, refresh_per_second=8,
-                transient=True, redirect_stdout=False, redirect_stderr=False,
+                console=self._console,
+                get_renderable=self._draw,
+                refresh_per_second=8,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
             self._live.start()
 
@@ -78,7 +84,9 @@ class Display:
             self._phase = ""
             style = "bold" if good else "bold red"
             text = ", ".join(found) or (what if good else f"{what}: not finished")
-            self._line(f"{self._since():6.1f} s  {name:<{_PHASE_WIDTH}}  {took:5.2f} s  {text}", style)
+            self._line(
+                f"{self._since():6.1f} s  {name:<{_PHASE_WIDTH}}  {took:5.2f} s  {text}", style
+            )
 
     def doing(self, what: str) -> None:
         """What goes on right now within the phase."""
@@ -90,6 +98,10 @@ class Display:
         if self._quiet and result.verdict is Verdict.PASS:
             return
         reason = result.reason.partition("\n")[0][:_LONGEST_REASON]
+        if reason == self._last_reason and len(reason) > len(_AS_ABOVE):
+            reason = _AS_ABOVE
+        else:
+            self._last_reason = reason
         text = Text(f"{'':10}")
         text.append(f"{result.verdict.value:<8}", result.verdict.style)
         text.append(f" {result.name}")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Checks an environment file before anything is done: labgrid itself warns, or fails with a traceback."""
+"""Checks an environment file before anything is done.
+
+labgrid by itself warns of an unknown key and goes on, and ends with a traceback at a wrong value.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,7 @@ def check(path: Path, *, files: bool) -> None:
         for kind in ("resources", "drivers"):
             for cls, arguments in _entries(path, f"{where}.{kind}", target.get(kind) or {}):
                 _check_class(path, f"{where}.{kind}.{cls}", cls, arguments, kind)
+        _check_devices(path, f"targets.{name}.resources", target.get("resources") or {})
     drivers = targets["main"].get("drivers") or {}
     if "KexecStrategy" not in {cls for cls, _ in _entries(path, "targets.main.drivers", drivers)}:
         raise BadInput(f"{path}: targets.main.drivers: a KexecStrategy is needed")
@@ -108,15 +112,26 @@ def _check_class(path: Path, where: str, cls: str, arguments: dict[str, Any], ki
             ) from error
 
 
+def _check_devices(path: Path, where: str, resources: Any) -> None:
+    seen = set()
+    for cls, arguments in _entries(path, where, resources):
+        if cls == "PciTestDevice":
+            address = arguments["address"]
+            if address in seen:
+                raise BadInput(f"{path}: {where}: PciTestDevice {address} is listed twice")
+            seen.add(address)
+
+
 def _check_files(path: Path, data: dict[str, Any]) -> None:
     for name in sorted(set(_variables(data))):
         if name not in os.environ:
             raise BadInput(
-                f"{path} refers to ${name}, which is not set; `ci/bench` sets all that ci/bench.yaml needs"
+                f"{path}: ${name} is named there and not set; `ci/bench` sets all that "
+                "ci/bench.yaml needs"
             )
     for kind in ("images", "tools"):
         for name, value in (data.get(kind) or {}).items():
-            file = Path(os.path.expandvars(os.path.expanduser(str(value))))
+            file = Path(os.path.expandvars(str(value))).expanduser()
             if not file.is_absolute():
                 file = path.parent / file
             if not file.is_file():

@@ -66,9 +66,7 @@ def doubts(before: BootIdentity, after: BootIdentity, nonce: str) -> Doubt | Non
         return Doubt(Verdict.INFRA, f"boot_id is still {after.boot_id}: there was no kexec")
     if after.nonce != nonce:
         found = after.nonce or "none"
-        return Doubt(
-            Verdict.RESET, f"nonce {nonce} was given to the kexec, the boot has {found}"
-        )
+        return Doubt(Verdict.RESET, f"nonce {nonce} was given to the kexec, the boot has {found}")
     if after.kho_count is None:
         return Doubt(Verdict.INFRA, "the incoming kernel's log has no KHO kexec count")
     expected = (before.kho_count or 0) + 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The journal: what is about to happen, on disk before it does, so that a dead run can be closed."""
+"""The journal: what is about to happen, on disk before it does, so that it can be undone."""
 
 from __future__ import annotations
 

@@ -41,10 +41,13 @@ class KernelMessage:
     values: dict[str, str]
 
 
-# First match counts. Sources: kernel/panic.c, lib/bug.c, kernel/liveupdate/ and init/version.c of Linux 7.3;
-# SeaBIOS's and OVMF's sign-on lines; the bench image's own line.
+# First match counts. Sources: kernel/panic.c, lib/bug.c, kernel/liveupdate/ and init/version.c of
+# Linux 7.3; SeaBIOS's and OVMF's sign-on lines; the bench image's own line.
 _TABLE: tuple[tuple[Meaning, str], ...] = (
-    (Meaning.TARGET_READY, r"carryover: target ready boot_id=(?P<boot_id>\S*) nonce=(?P<nonce>\S*)"),
+    (
+        Meaning.TARGET_READY,
+        r"carryover: target ready boot_id=(?P<boot_id>\S*) nonce=(?P<nonce>\S*)",
+    ),
     (Meaning.PANIC_END, r"---\[ end Kernel panic"),
     (Meaning.ABI, r"LUO state is incompatible|handover FDT \(\S+\) is incompatible"),
     (Meaning.ABI, r"The incoming tree failed to initialize properly"),
@@ -60,7 +63,10 @@ _TABLE: tuple[tuple[Meaning, str], ...] = (
     (Meaning.FIRMWARE, r"SeaBIOS \(version|^UEFI firmware|Booting from (ROM|Hard Disk|DVD)"),
     (Meaning.KHO_COUNT, r"KHO: exec from: (?P<release>\S+) \(count (?P<count>\d+)\)"),
     (Meaning.LUO_NUMBER, r"luo: Retrieved live update data, liveupdate number: (?P<number>-?\d+)"),
-    (Meaning.FREEZE_FAILED, r"luo: Freeze failed for token\[(?P<token>\S+)\] handler\[(?P<handler>.*)\]"),
+    (
+        Meaning.FREEZE_FAILED,
+        r"luo: Freeze failed for token\[(?P<token>\S+)\] handler\[(?P<handler>.*)\]",
+    ),
 )
 _COMPILED = tuple((meaning, re.compile(pattern)) for meaning, pattern in _TABLE)
 _TIME_STAMP = re.compile(r"^(<\d+>)?\[\s*\d+\.\d+\](\[\s*[TC]\d+\])? ?")

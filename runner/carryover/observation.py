@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What can be seen of a machine, in one stream, and what it says about the machine's health.
 
-Every source (console, QMP, a command's output) has one reader, which posts here. One consumer waits,
-always with a deadline.
+Every source (console, QMP, a command's output) has one reader, which posts here. One consumer
+waits, always with a deadline.
 """
 
 from __future__ import annotations
@@ -117,8 +117,10 @@ class Health:
             self._abi = message.text
         elif meaning is Meaning.PANIC:
             verdict = Verdict.ABI_MISMATCH if self._abi else Verdict.PANIC
-            text = message.text if not self._abi or self._abi in message.text else (
-                f"{self._abi}; {message.text}"
+            text = (
+                message.text
+                if not self._abi or self._abi in message.text
+                else (f"{self._abi}; {message.text}")
             )
             self._die(verdict, text)
         elif meaning is Meaning.PANIC_END:

@@ -14,7 +14,7 @@ from carryover import bench, environment, remote, resources, strategy  # noqa: F
 from carryover.collect import ProgramFile, ProgramItem
 from carryover.errors import BadInput
 from carryover.reports import verdict_of
-from carryover.session import CarryoverSession, default_junit
+from carryover.session import CarryoverSession, default_junit, how_it_ended
 
 _SESSION = pytest.StashKey[CarryoverSession]()
 
@@ -103,16 +103,16 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     """Ends the machine before anything else; a full disk is a message, not a traceback."""
     ours = session.config.stash.get(_SESSION, None)
     if ours is not None:
-        ours.finish(str(session.exitstatus))
+        ours.finish(how_it_ended(int(session.exitstatus)))
     try:
         yield
         if ours is not None:
-            ours.rename_junit()
+            ours.rename_junit(is_result=session.exitstatus != pytest.ExitCode.USAGE_ERROR)
     except OSError as error:
-        if ours is None or not ours.is_output(error.filename):
+        if ours is None or not ours.lost_junit(error):
             raise
-        ours.complain(f"{error.filename}: {error.strerror}; this run has no whole junit.xml")
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 def pytest_terminal_summary(config: pytest.Config) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A QMP client that never loses an event.
 
-labgrid's own reads the socket only while a command waits for its answer and drops the events that it
-meets; a RESET between two commands would go unseen.
+labgrid's own reads only while a command waits for its answer, and drops the events that it meets:
+a RESET between two commands would go unseen.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 import attr
@@ -19,7 +19,7 @@ from carryover.errors import Infrastructure, ProtocolError
 from carryover.events import parse
 from carryover.observation import ProgramEvent, ProgramGone, ReaderFailed, Watch
 
-# An emulated processor pays for every step of a handshake: the cheapest that OpenSSH and dropbear share.
+# An emulated processor pays for each step of a handshake: the cheapest that both sides know.
 _FAST = (
     "KexAlgorithms=curve25519-sha256,curve25519-sha256@libssh.org",
     "HostKeyAlgorithms=ssh-ed25519",
@@ -57,7 +57,8 @@ class RemoteCommand:
             errors="replace",
             start_new_session=True,
         )
-        assert self._process.stdout is not None and self._process.stderr is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         self._stderr = threading.Thread(
             target=self._read_errors, args=(self._process.stderr,), name="stderr", daemon=True
         )
@@ -137,7 +138,7 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
         """None: the master's ServerAliveInterval does it, and a handshake costs time."""
 
     def _check_keepalive(self) -> bool:
-        return self.control is not None and os.path.exists(self.control)
+        return self.control is not None and Path(self.control).exists()
 
     def _stop_keepalive(self) -> None:
         """None was started."""

@@ -27,7 +27,7 @@ def reports(item: ProgramItem, result: TestResult, log: Path | None) -> list[pyt
         return pytest.TestReport(
             nodeid=item.nodeid,
             location=item.location,
-            keywords={name: 1 for name in item.keywords},
+            keywords=dict.fromkeys(item.keywords, 1),
             outcome=outcome,
             longrepr=longrepr,
             when=when,

@@ -24,7 +24,7 @@ def _matches(pattern: re.Pattern[str], example: str):  # type: ignore[no-untyped
 
 @target_factory.reg_resource
 @attr.s(eq=False)
-class PciTestDevice(Resource):
+class PciTestDevice(Resource):  # type: ignore[misc]
     """A PCI function of the target that tests may take from its driver, and give back.
 
     Args:

@@ -27,8 +27,8 @@ _FILES = ("junit.xml", "results.jsonl", "results.ktap", "console.log", "events.j
 class RunOutput:
     """The output directory of one run.
 
-    Lines are on disk when they are reported. ``results.jsonl`` begins with ``{"event": "begin"}`` and
-    ends with ``{"event": "end"}``; without that, the run was cut short. Other files are written beside
+    Results are on disk when they are reported. ``results.jsonl`` begins with an ``event`` `begin`
+    and ends with one `end`; without that, the run was cut short. Whole files are written beside
     their name and renamed. Methods raise OutputFailed if something cannot be written.
     """
 
@@ -51,8 +51,8 @@ class RunOutput:
             free = shutil.disk_usage(directory).free
             if free < _NEEDED_BYTES:
                 raise BadInput(
-                    f"{directory}: {free >> 20} MiB are free, a run needs {_NEEDED_BYTES >> 20} MiB; "
-                    "make room or give another --carryover-out"
+                    f"{directory}: {free >> 20} MiB are free, a run needs "
+                    f"{_NEEDED_BYTES >> 20} MiB; make room or give another --carryover-out"
                 )
             self.journal = journal.Journal(directory / "journal.jsonl")
             self._results = self._open("results.jsonl")
@@ -130,7 +130,7 @@ class RunOutput:
         self._write_whole(self.directory / "results.ktap", "\n".join(lines) + "\n")
 
     def close(self, how: str, counts: dict[str, int]) -> None:
-        """Ends the run: every file is whole. Idempotent; a full disk is reported, not raised twice."""
+        """Ends the run. Raises OutputFailed if the end cannot be written down."""
         try:
             if not self._results.closed:
                 self._record({"event": "end", "how": how, "counts": counts, "time": time.time()})

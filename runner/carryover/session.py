@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -44,9 +45,7 @@ class CarryoverSession:
         self._config = config
         self._directory = Path(config.getoption("carryover_out")).absolute()
         self._console = Console(file=sys.stdout, highlight=False)
-        self._display = Display(
-            self._console, zero=_zero(), quiet=config.get_verbosity() < 0
-        )
+        self._display = Display(self._console, zero=_zero(), quiet=config.get_verbosity() < 0)
         self._items: dict[str, ProgramItem] = {}
         self._known: dict[str, TestResult] = {}
         self._output: RunOutput | None = None
@@ -76,13 +75,13 @@ class CarryoverSession:
         listed = {device.rpartition(",")[2] for device in program.devices}
         if missing := sorted(needed - listed):
             raise BadInput(
-                f"{_env_file(self._config)}: targets.main.resources: selected tests need a device of "
-                f"driver {', '.join(missing)}, and no PciTestDevice with it is listed; list one, or leave "
-                f"these tests out (-m 'not {missing[0]}')"
+                f"{_env_file(self._config)}: targets.main.resources: selected tests need a device "
+                f"of driver {', '.join(missing)}, and no PciTestDevice with it is listed; "
+                f"list one, or leave these tests out (-m 'not {missing[0]}')"
             )
         self._output = output = RunOutput(self._directory)
-        if output.closed_left_over:
-            self._display.note(f"an earlier run was cut short; closed it: {output.closed_left_over}")
+        if done := output.closed_left_over:
+            self._display.note(f"an earlier run was cut short; closed it: {done}")
         strategy.observe(
             Sinks(
                 console=output.console,
@@ -128,7 +127,7 @@ class CarryoverSession:
             if len(self._known) == len(self._items):
                 self._known.update((result.name, result) for result in self._results)
         except StopIteration:
-            # Cannot happen while the campaign keeps its word; a test without a result must not pass.
+            # Cannot happen while the campaign keeps its word; without a result nothing passes.
             return TestResult(name, Verdict.INFRA, "the campaign ended without a result for it")
         except BadInput as error:
             raise pytest.UsageError(str(error)) from error
@@ -140,36 +139,50 @@ class CarryoverSession:
             self._results.close()
             self._results = None
         self._display.end()
+        self._set_up_junit(how)
         output, self._output = self._output, None
         if output is None or self._campaign is None:
             return
         results = self._campaign.results
         counts = {v.value: sum(r.verdict is v for r in results) for v in Verdict}
-        self._set_up_junit()
         try:
-            output.ktap(results)
-            output.close(how, {name: count for name, count in counts.items() if count})
+            try:
+                output.ktap(results)
+            finally:
+                output.close(how, {name: count for name, count in counts.items() if count})
         except Infrastructure as error:
-            self.complain(f"{error}; this run's files are not whole")
+            self.complain(f"{error}; the files of this run are not whole")
 
-    def _set_up_junit(self) -> None:
-        """pytest's own junit.xml, beside its name until it is whole."""
+    def _set_up_junit(self, how: str) -> None:
+        """Pytest's own junit.xml goes beside its name until it is whole."""
         for plugin in self._config.pluginmanager.get_plugins():
             if type(plugin).__name__ == "LogXML":
                 final = Path(plugin.logfile)
                 partial = final.with_name(final.name + ".partial")
                 plugin.logfile = str(partial)
+                plugin.add_global_property("run", how)
                 self._junit = _Junit(plugin, partial, final)
 
-    def rename_junit(self) -> None:
-        """Gives junit.xml its name."""
-        if self._junit is not None and self._junit.partial.exists():
-            self._junit.partial.replace(self._junit.final)
-            self._junit.plugin.logfile = str(self._junit.final)
+    def rename_junit(self, *, is_result: bool) -> None:
+        """Gives junit.xml its name, or removes it: one without tests would be taken for success."""
+        junit = self._junit
+        if junit is None or not junit.partial.exists():
+            return
+        if is_result:
+            junit.partial.replace(junit.final)
+            junit.plugin.logfile = str(junit.final)
+        else:
+            junit.partial.unlink()
 
-    def is_output(self, filename: Any) -> bool:
-        """Whether this is one of our files."""
-        return self._junit is not None and str(filename) == str(self._junit.partial)
+    def lost_junit(self, error: OSError) -> bool:
+        """Whether the error is that of writing junit.xml; nothing half-written is left then."""
+        if error.filename is not None and not _is_in(self._directory, Path(error.filename)):
+            return False
+        if self._junit is not None and self._campaign is not None:
+            with contextlib.suppress(OSError):
+                self._junit.partial.unlink()
+            self.complain(f"{self._junit.final}: {error.strerror}; this run has no junit.xml")
+        return True  # without a campaign, the directory is what was complained of already
 
     def complain(self, text: str) -> None:
         """One clear message."""
@@ -191,10 +204,18 @@ class CarryoverSession:
         self._display.summary(self._campaign.results, _short(self._directory), facts)
 
 
+def how_it_ended(status: int) -> str:
+    """The run's end in one word or two, from pytest's exit status."""
+    known = {0: "complete", 1: "complete", 2: "cut short", 3: "failed", 4: "refused", 5: "empty"}
+    return known.get(status, f"exit status {status}")
+
+
 def default_junit(config: pytest.Config) -> None:
     """JUnit XML is always written, into the output directory unless the user says otherwise."""
     if not config.option.xmlpath:
-        config.option.xmlpath = str(Path(config.getoption("carryover_out")).absolute() / "junit.xml")
+        config.option.xmlpath = str(
+            Path(config.getoption("carryover_out")).absolute() / "junit.xml"
+        )
 
 
 def _zero() -> float:
@@ -207,6 +228,10 @@ def _zero() -> float:
 
 def _env_file(config: pytest.Config) -> str:
     return str(config.getoption("lg_env") or os.environ.get("LG_ENV"))
+
+
+def _is_in(directory: Path, path: Path) -> bool:
+    return path == directory or path.is_relative_to(directory)
 
 
 def _short(path: Path) -> Path:

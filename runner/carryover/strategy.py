@@ -13,7 +13,6 @@ import attr
 from labgrid.factory import target_factory
 from labgrid.strategy import Strategy, StrategyError
 
-from carryover.errors import BadInput
 from carryover.identity import NONCE
 from carryover.journal import start_time
 from carryover.kernel_messages import KernelMessage, Meaning
@@ -107,16 +106,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         return self._sinks
 
     def on_target(self, *, hidden: bool = False) -> ProgramOnTarget:
-        """The program on this target, with the target's devices and claims.
-
-        Raises:
-            BadInput: The environment lists the same device twice.
-        """
+        """The program on this target, with the target's devices and claims."""
         devices = [r for r in self.target.resources if isinstance(r, PciTestDevice)]
-        addresses = [device.address for device in devices]
-        for address in addresses:
-            if addresses.count(address) > 1:
-                raise BadInput(f"PciTestDevice {address} is listed twice; list it once")
         return ProgramOnTarget(
             path=self.program,
             devices=tuple(device.option for device in devices),
@@ -180,7 +171,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
 
     def start(self, command: str) -> RemoteCommand:
         """Starts a command on the target; its events come through `watch`."""
-        return self.ssh.stream(command, self.watch, self.sinks.events)
+        running: RemoteCommand = self.ssh.stream(command, self.watch, self.sinks.events)
+        return running
 
     def power_off(self) -> None:
         """Ends the machine; everything it said is recorded on return. Idempotent."""

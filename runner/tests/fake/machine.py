@@ -66,16 +66,23 @@ class FakeMachine(BenchDriver):
             return
         self.is_on = False
         for name in ("console", "machine"):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.sendto(b"", str(self.world.folder / f"{name}.sock"))
+            self._end_of(self.world.folder / f"{name}.sock")
         assert self._recorder is not None
         assert self._recorder.join(5)
 
     @staticmethod
-    def _monitor(monitor: socket.socket, watch: Watch) -> None:
+    def _end_of(path: Path) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"", str(path))
+
+    def _monitor(self, monitor: socket.socket, watch: Watch) -> None:
         while data := monitor.recv(65536):
             said = json.loads(data)
             if "gone" in said:
+                # As BenchDriver does: what the console said comes first.
+                self._end_of(self.world.folder / "console.sock")
+                assert self._recorder is not None
+                assert self._recorder.join(5)
                 watch.post(MachineGone(time.monotonic(), said["gone"]))
             else:
                 watch.post(MachineEvent(time.monotonic(), said["event"], said.get("data", {})))

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, NoReturn
 
-from world import KERNEL, World
+from fake.world import KERNEL, World
 
 TESTS = [
     ("Rules.Passes", "run", 0, None),
@@ -36,6 +39,7 @@ TESTS = [
     ("Memory.IsRefused", "continuity", 1, None),
     ("Memory.KillsMachine", "continuity", 1, None),
     ("Memory.LosesSsh", "continuity", 1, None),
+    ("Memory.FillsTheDisk", "continuity", 1, None),
     ("Memory.TalksNonsense", "continuity", 1, None),
     ("Chain.Passes", "continuity", 3, None),
     ("Chain.FailsToCarry", "continuity", 3, None),
@@ -56,8 +60,15 @@ def end(code: int) -> NoReturn:
 def finish(name: str, half: str, generation: int, result: str, reason: str | None = None) -> None:
     if result in ("FAIL", "LOST"):
         say("failure", name=name, half=half, file="fake.cc", line=7, message=reason or "")
-    say("finish", name=name, half=half, generation=generation, result=result, reason=reason,
-        duration_us=1500)
+    say(
+        "finish",
+        name=name,
+        half=half,
+        generation=generation,
+        result=result,
+        reason=reason,
+        duration_us=1500,
+    )
 
 
 def wait_for_ever() -> NoReturn:
@@ -65,12 +76,31 @@ def wait_for_ever() -> NoReturn:
         time.sleep(3600)
 
 
+def leave_to_machine() -> None:
+    """What follows is done by the machine, which does not end with the connection."""
+    sys.stdout.flush()
+    if os.fork():
+        wait_for_ever()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+
+
 def panic(world: World) -> NoReturn:
-    world.console("[   3.1] Kernel panic - not syncing: sysrq triggered crash",
-                  "[   3.2] ---[ end Kernel panic - not syncing: sysrq triggered crash ]---")
+    leave_to_machine()
+    world.console(
+        "[   3.1] Kernel panic - not syncing: sysrq triggered crash",
+        "[   3.2] ---[ end Kernel panic - not syncing: sysrq triggered crash ]---",
+    )
     world.machine(event="SHUTDOWN", data={"guest": True, "reason": "guest-reset"})
     world.machine(gone="QEMU ended with 0")
-    wait_for_ever()
+    os._exit(0)
+
+
+def fill(folder: Path) -> None:
+    with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
 
 
 def selected(patterns: list[str], kind: str) -> list[tuple[str, str, int, str | None]]:
@@ -98,11 +128,19 @@ def arm(world: World, patterns: list[str]) -> NoReturn:
     for name, _, generations, driver in selected(patterns, "continuity"):
         action = name.split(".")[1]
         if driver:
-            say("bound", address="0000:01:00.0", id="8086:10c9", to="vfio-pci",
-                driver_override=None, **{"from": "igb"})
+            say(
+                "bound",
+                address="0000:01:00.0",
+                id="8086:10c9",
+                to="vfio-pci",
+                driver_override=None,
+                **{"from": "igb"},
+            )
         say("start", name=name, half="arm", generation=0)
         if action == "PanicsWhileArming":
             panic(world)
+        if action == "FillsTheDisk":
+            fill(Path(os.environ["CARRYOVER_FAKE_FILL"]))
         if action == "TalksNonsense":
             sys.stdout.write("Segmentation fault\n")
             sys.stdout.flush()
@@ -120,8 +158,14 @@ def arm(world: World, patterns: list[str]) -> NoReturn:
 
 def hold(armed: list[list[Any]], generation: int) -> None:
     remaining = max(generations for _, generations in armed) - generation
-    say("holding", pid=1, armed=[n for n, _ in armed], sessions=len(armed) + 1,
-        generation=generation, remaining=remaining)
+    say(
+        "holding",
+        pid=1,
+        armed=[n for n, _ in armed],
+        sessions=len(armed) + 1,
+        generation=generation,
+        remaining=remaining,
+    )
 
 
 def kexec(world: World, append: str) -> NoReturn:
@@ -132,21 +176,25 @@ def kexec(world: World, append: str) -> NoReturn:
     say("jump")
     if "IsRefused" in actions:
         world.console("[ 5.0] luo: Freeze failed for token[0x1] handler[memfd-v1] err[-EINVAL]")
+        time.sleep(0.1)  # a serial line is slower than this, and the kernel printed first
         say("refused", errno=22, message="reboot(KEXEC): Invalid argument")
         end(4)
+    leave_to_machine()
     if "ResetsInTheGap" in actions:
         world.machine(event="SHUTDOWN", data={"reason": "host-qmp-system-reset"})
         world.machine(gone="QEMU ended with 0")
-        wait_for_ever()
+        os._exit(0)
     if "KillsMachine" in actions:
         world.machine(gone="QEMU was killed by signal 9")
-        wait_for_ever()
+        os._exit(0)
     if "HangsInTheGap" in actions:
         world.console("[ 0.0] Linux version 7.3.4-fake (fake)", "[ 0.9] stuck here")
-        wait_for_ever()
+        os._exit(0)
     if "BreaksTheAbi" in actions:
-        world.console("[ 0.0] Linux version 7.3.4-fake (fake)",
-                      "[ 0.1] luo: LUO state is incompatible with 'luo-v5'")
+        world.console(
+            "[ 0.0] Linux version 7.3.4-fake (fake)",
+            "[ 0.1] luo: LUO state is incompatible with 'luo-v5'",
+        )
         panic(world)
     once = "PanicsOnce" in actions and not state.get("panicked")
     if "PanicsInTheGap" in actions or once:
@@ -157,7 +205,7 @@ def kexec(world: World, append: str) -> NoReturn:
     if "BootsCold" in actions:
         world.update(kho_count=0)
     world.sign_on()
-    wait_for_ever()
+    os._exit(0)
 
 
 def verify(world: World, patterns: list[str]) -> NoReturn:
@@ -198,22 +246,49 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
 
 def list_tests(hidden: bool) -> NoReturn:
     for line, (name, kind, generations, driver) in enumerate(TESTS, 1):
-        say("test", name=name, kind=kind, claim="memory" if generations else None, driver=driver,
-            generations=generations, time_limit_ms=500, file="/src/fake.cc", line=line, summary=name)
+        say(
+            "test",
+            name=name,
+            kind=kind,
+            claim="memory" if generations else None,
+            driver=driver,
+            generations=generations,
+            time_limit_ms=500,
+            file="/src/fake.cc",
+            line=line,
+            summary=name,
+        )
     end(0)
 
 
 def main() -> NoReturn:
     verb, *words = sys.argv[1:]
     if verb == "list":
-        say("hello", schema=1, verb=verb, version="fake", kernel=KERNEL, boot_id="host", cmdline="",
-            kho_count=None, luo_number=None)
+        say(
+            "hello",
+            schema=1,
+            verb=verb,
+            version="fake",
+            kernel=KERNEL,
+            boot_id="host",
+            cmdline="",
+            kho_count=None,
+            luo_number=None,
+        )
         list_tests("--hidden" in words)
     world = World.of_this_process()
     state = world.state
-    say("hello", schema=1, verb=verb, version="fake", kernel=KERNEL, boot_id=state["boot_id"],
-        cmdline=f"console=ttyS0 carryover.nonce={state['nonce']}", kho_count=state["kho_count"],
-        luo_number=state["luo_number"])
+    say(
+        "hello",
+        schema=1,
+        verb=verb,
+        version="fake",
+        kernel=KERNEL,
+        boot_id=state["boot_id"],
+        cmdline=f"console=ttyS0 carryover.nonce={state['nonce']}",
+        kho_count=state["kho_count"],
+        luo_number=state["luo_number"],
+    )
     patterns, append = [], ""
     while words:
         word = words.pop(0)
@@ -227,8 +302,13 @@ def main() -> NoReturn:
             patterns.append(word)
     if verb == "probe":
         present = not state.get("no_kho", False)
-        say("feature", name="kho", present=present, detail="/sys/kernel/debug/kho is not there",
-            remedy="boot with kho=on")
+        say(
+            "feature",
+            name="kho",
+            present=present,
+            detail="/sys/kernel/debug/kho is not there",
+            remedy="boot with kho=on",
+        )
         end(0)
     if verb == "kexec":
         kexec(world, append)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A run of the plugin on the real bench, with the program's hidden tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import RUNNER, Run
+
+ENVIRONMENT = RUNNER.parent / "ci" / "bench.yaml"
+_NEEDED = (
+    "CARRYOVER_QEMU",
+    "CARRYOVER_BOOT",
+    "CARRYOVER_ACCEL",
+    "CARRYOVER_SSH_KEY",
+    "CARRYOVER_PROGRAM",
+)
+
+
+def variables_missing() -> list[str]:
+    """Variables that the bench needs and that are not set."""
+    return [name for name in _NEEDED if not os.environ.get(name)]
+
+
+class BenchRun:
+    """Runs hidden tests on QEMU; the environment may be edited first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.out = folder / "out"
+        self.environment = folder / "bench.yaml"
+        self.environment.write_text(ENVIRONMENT.read_text())
+        (folder / "pytest.ini").write_text("[pytest]\n")
+
+    def edit(self, old: str, new: str) -> None:
+        """Changes the environment."""
+        text = self.environment.read_text()
+        assert old in text
+        self.environment.write_text(text.replace(old, new))
+
+    def start(self, *tests: str, append: str = "") -> subprocess.Popen[str]:
+        """Starts a run of these tests of suite HiddenFault."""
+        program = os.environ["CARRYOVER_PROGRAM"]
+        command = [
+            *(sys.executable, "-m", "pytest", "-p", "carryover.plugin"),
+            *("--rootdir", str(self.folder), "-c", str(self.folder / "pytest.ini")),
+            *("--lg-env", str(self.environment), "--carryover-out", str(self.out)),
+            *("--carryover-hidden", "--carryover-append", append),
+            *(f"{program}::HiddenFault::{test}" for test in tests),
+        ]
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(RUNNER), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *tests: str, append: str = "") -> Run:
+        """Runs them to the end."""
+        process = self.start(*tests, append=append)
+        output, _ = process.communicate(timeout=180)
+        return Run(process.returncode, output, self.out)

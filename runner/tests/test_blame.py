@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""If the machine dies in a batch, the test that did it is found; the others get their results."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import FakeBench, Run
+
+
+def power_cycles(run: Run) -> int:
+    return (run.out / "journal.jsonl").read_text().count('"step": "power-on"')
+
+
+@pytest.mark.parametrize(
+    ("culprit", "verdict"),
+    [
+        ("Memory.PanicsWhileArming", "PANIC"),
+        ("Memory.PanicsInTheGap", "PANIC"),
+        ("Memory.HangsInVerify", "HANG"),
+        ("Memory.ResetsInTheGap", "RESET"),
+    ],
+)
+def test_culprit_is_found(fake: FakeBench, culprit: str, verdict: str) -> None:
+    run = fake.run_tests("Memory.Passes", "Memory.AlsoPasses", "Memory.Fails", culprit)
+    assert run.verdicts == {
+        "Memory.Passes": "PASS",
+        "Memory.AlsoPasses": "PASS",
+        "Memory.Fails": "FAIL",
+        culprit: verdict,
+    }, run.output
+
+
+def test_two_culprits_are_found(fake: FakeBench) -> None:
+    run = fake.run_tests("Memory.PanicsInTheGap", "Memory.Passes", "Memory.ResetsInTheGap")
+    assert run.verdicts["Memory.Passes"] == "PASS"
+    assert run.verdicts["Memory.PanicsInTheGap"] == "PANIC"
+    assert run.verdicts["Memory.ResetsInTheGap"] == "RESET"
+
+
+def test_results_from_before_the_death_stand(fake: FakeBench) -> None:
+    run = fake.run_tests("Rules.Passes", "Memory.FailsToArm", "Memory.PanicsInTheGap")
+    assert run.verdicts == {
+        "Rules.Passes": "PASS",
+        "Memory.FailsToArm": "FAIL",
+        "Memory.PanicsInTheGap": "PANIC",
+    }
+    assert power_cycles(run) == 1
+
+
+def test_a_death_that_does_not_come_back_is_not_forgotten(fake: FakeBench) -> None:
+    run = fake.run_tests("Memory.PanicsOnce", "Memory.Passes")
+    assert set(run.verdicts.values()) == {"PANIC"}
+    assert "did not happen again" in run.results["Memory.PanicsOnce"]["reason"]
+    assert "unexplained" in run.output
+    assert run.status == 1
+
+
+def test_search_is_bounded(fake: FakeBench) -> None:
+    run = fake.run_tests("Memory.PanicsInTheGap", "Memory.Passes", "Memory.AlsoPasses", reruns=1)
+    assert power_cycles(run) <= 2
+    assert "PASS" not in run.verdicts.values()  # none earned it
+    assert "no more runs" in run.results["Memory.AlsoPasses"]["reason"]
+
+
+def test_program_that_dies_fails_its_test_only(fake: FakeBench) -> None:
+    run = fake.run_tests("Rules.Passes", "Rules.DiesOfSignal", "Rules.Skips", "Memory.Passes")
+    assert run.verdicts == {
+        "Rules.Passes": "PASS",
+        "Rules.DiesOfSignal": "FAIL",
+        "Rules.Skips": "SKIP",
+        "Memory.Passes": "PASS",
+    }

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+from __future__ import annotations
+
+import pytest
+
+from carryover.kernel_messages import Meaning, recognise
+
+
+@pytest.mark.parametrize(
+    ("line", "meaning"),
+    [
+        ("[    4.2] Kernel panic - not syncing: sysrq triggered crash", Meaning.PANIC),
+        ("[    4.3][  T1] ---[ end Kernel panic - not syncing: x ]---", Meaning.PANIC_END),
+        ("[    4.3] BUG: unable to handle page fault for address: 0", Meaning.OOPS),
+        ("[    4.3] Oops: Oops: 0002 [#1] SMP", Meaning.OOPS),
+        ("[   30.1] watchdog: BUG: soft lockup - CPU#1 stuck for 26s!", Meaning.LOCKUP),
+        ("\x1bc\x1b[?7l\x1b[2JSeaBIOS (version 1.17.0)", Meaning.FIRMWARE),
+        ("Booting from Hard Disk...", Meaning.FIRMWARE),
+        ("Booting from ROM..[    0.000000] Linux version 7.3.4 (x)", Meaning.KERNEL),
+        ("[    0.7] KHO: exec from: 7.3.4 (count 3)", Meaning.KHO_COUNT),
+        ("[ 0.7] luo: Retrieved live update data, liveupdate number: 2", Meaning.LUO_NUMBER),
+        ("luo: Freeze failed for token[0x7] handler[memfd] err[-16]", Meaning.FREEZE_FAILED),
+        ("[    0.7] luo: LUO state is incompatible with 'luo-v9'", Meaning.ABI),
+        ("[    0.7] KHO: setup: handover FDT (0x1) is incompatible with 'k': -22", Meaning.ABI),
+        ("[    0.7] luo: No registered handler for compatible 'vfio-v9'", Meaning.ABI),
+        ("carryover: target ready boot_id=a-b nonce=12", Meaning.TARGET_READY),
+    ],
+)  # fmt: skip
+def test_known_lines(line: str, meaning: Meaning) -> None:
+    message = recognise(line)
+    assert message is not None
+    assert message.meaning is meaning
+
+
+def test_values() -> None:
+    kho = recognise("[ 0.7] KHO: exec from: 7.3.4-debug (count 12)")
+    assert kho is not None
+    assert kho.values == {"release": "7.3.4-debug", "count": "12"}
+    ready = recognise("carryover: target ready boot_id=a-b nonce=")
+    assert ready is not None
+    assert ready.values == {"boot_id": "a-b", "nonce": ""}
+
+
+@pytest.mark.parametrize(
+    "line", ["", "[    0.0] Command line: panic=-1 console=ttyS0", "login:", "the kernel may panic"]
+)
+def test_other_lines_mean_nothing(line: str) -> None:
+    assert recognise(line) is None

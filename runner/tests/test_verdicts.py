@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each verdict, from what the target does, through the whole plugin."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import FakeBench
+
+from carryover.verdict import Verdict
+
+
+@pytest.mark.parametrize(
+    ("test", "verdict", "reason"),
+    [
+        ("Rules.Passes", "PASS", ""),
+        ("Rules.Fails", "FAIL", "on purpose"),
+        ("Rules.Skips", "SKIP", "on purpose"),
+        ("Rules.DiesOfSignal", "FAIL", "`run` ended with 139"),
+        ("Memory.Passes", "PASS", ""),
+        ("Memory.Fails", "FAIL", "on purpose"),
+        ("Memory.FailsToArm", "FAIL", "on purpose"),
+        ("Memory.Skips", "SKIP", "on purpose"),
+        ("Memory.IsLost", "LOST", "on purpose"),
+        ("Memory.IsForgotten", "LOST", "nothing of it was found"),
+        ("Memory.PanicsWhileArming", "PANIC", "sysrq triggered crash (in its arm half)"),
+        ("Memory.PanicsInTheGap", "PANIC", "sysrq triggered crash"),
+        ("Memory.PanicsInVerify", "PANIC", "sysrq triggered crash (in its verify half)"),
+        ("Memory.ResetsInTheGap", "RESET", "host-qmp-system-reset"),
+        ("Memory.BootsCold", "RESET", "KHO counts 0 kexecs, 1 were made"),
+        ("Memory.HangsInVerify", "HANG", "verify of Memory.HangsInVerify did not end within"),
+        ("Memory.HangsInTheGap", "HANG", "stuck here"),
+        ("Memory.BreaksTheAbi", "ABI_MISMATCH", "LUO state is incompatible"),
+        ("Memory.IsRefused", "REFUSED", "luo: Freeze failed for token[0x1]"),
+        ("Memory.KillsMachine", "INFRA", "QEMU was killed by signal 9"),
+        ("Memory.LosesSsh", "INFRA", "SSH connection was lost during `verify`"),
+        ("Memory.TalksNonsense", "INFRA", "no JSON: 'Segmentation fault"),
+        ("Chain.Passes", "PASS", ""),
+        ("Chain.FailsToCarry", "FAIL", "on purpose"),
+    ],
+)
+def test_verdict(fake: FakeBench, test: str, verdict: str, reason: str) -> None:
+    run = fake.run_tests(test)
+    assert run.verdicts == {test: verdict}, run.output
+    assert reason in run.results[test]["reason"]
+    good = verdict in ("PASS", "SKIP")
+    assert run.status == (0 if good else 1)
+    assert verdict in run.output
+    assert "Traceback" not in run.output
+    junit = (run.out / "junit.xml").read_text()
+    tag = {"passed": "<property", "skipped": "<skipped", "failed": "<failure", "error": "<error"}
+    assert tag[Verdict(verdict).outcome] in junit
+    ktap = (run.out / "results.ktap").read_text().splitlines()
+    assert ktap[2].startswith(f"{'ok' if good else 'not ok'} 1 {test}")
+    assert (
+        (run.out / "logs" / f"{test}.log").read_text().rstrip().splitlines()[-1].startswith(verdict)
+    )
+    assert run.records[-1]["event"] == "end"
+
+
+def test_letters_differ() -> None:
+    assert len({verdict.letter for verdict in Verdict}) == len(Verdict)
+
+
+def test_each_item_has_its_own_result_from_one_kexec(fake: FakeBench) -> None:
+    run = fake.run_tests(
+        "Memory.Passes", "Memory.AlsoPasses", "Memory.Fails", "Memory.IsLost", "Memory.FailsToArm"
+    )
+    assert run.verdicts == {
+        "Memory.Passes": "PASS",
+        "Memory.AlsoPasses": "PASS",
+        "Memory.Fails": "FAIL",
+        "Memory.IsLost": "LOST",
+        "Memory.FailsToArm": "FAIL",
+    }
+    steps = (run.out / "journal.jsonl").read_text()
+    assert steps.count('"step": "kexec"') == 1
+    assert steps.count('"step": "power-on"') == 1
+
+
+def test_a_chain_takes_as_many_kexecs_as_it_wants(fake: FakeBench) -> None:
+    run = fake.run_tests("Memory.Passes", "Chain.Passes")
+    assert run.verdicts == {"Memory.Passes": "PASS", "Chain.Passes": "PASS"}
+    kexecs = run.results["Chain.Passes"]["kexecs"]
+    assert [boot["kho_count"] for boot in kexecs] == [1, 2, 3]
+    assert len({boot["boot_id"] for boot in kexecs}) == 3
+    halves = run.results["Chain.Passes"]["halves"]
+    assert [half["half"] for half in halves] == ["arm", *["verify", "carry"] * 2, "verify"]
