@@ -16,6 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from carryover.observation import Crashed
 from carryover.verdict import TestResult, Verdict
 
 _PHASE_WIDTH = 7
@@ -74,16 +75,19 @@ class Display:
         if not self._console.is_terminal:
             self._line(f"{self._since():6.1f} s  {name:<{_PHASE_WIDTH}}  {what} ...", "")
         found: list[str] = []
-        good = False
+        outcome = "not finished"
         try:
             yield found
-            good = True
+            outcome = ""
+        except Crashed as crash:
+            outcome = crash.verdict.value
+            raise
         finally:
             took = time.monotonic() - self._phase_began
             self.phases.append((name, self._phase_began - self._zero, took))
             self._phase = ""
-            style = "bold" if good else "bold red"
-            text = ", ".join(found) or (what if good else f"{what}: not finished")
+            style = "bold red" if outcome else "bold"
+            text = f"{what}: {outcome}" if outcome else ", ".join(found) or what
             self._line(
                 f"{self._since():6.1f} s  {name:<{_PHASE_WIDTH}}  {took:5.2f} s  {text}", style
             )

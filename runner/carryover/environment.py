@@ -19,6 +19,8 @@ from labgrid.exceptions import InvalidConfigError, NoConfigFoundError
 from labgrid.factory import target_factory
 from labgrid.util.yaml import load
 
+# labgrid finds the classes that an environment names once they are imported.
+from carryover import bench, remote, strategy  # noqa: F401
 from carryover.errors import BadInput
 
 _TOP = ("targets", "images", "tools", "paths", "options", "imports", "features")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# labgrid finds the classes that an environment names once they are imported.
-from carryover import bench, environment, remote, resources, strategy  # noqa: F401
+from carryover import environment
 from carryover.collect import ProgramFile, ProgramItem
 from carryover.errors import BadInput
 from carryover.reports import verdict_of

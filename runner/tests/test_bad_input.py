@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import pytest
 from conftest import FakeBench, Run
+from fake import machine  # noqa: F401
 from fake.world import World
+
+from carryover.environment import check
+from carryover.errors import BadInput
 
 
 def assert_refused(run: Run, *parts: str) -> None:
@@ -47,8 +51,17 @@ def test_environment(fake: FakeBench, old: str, new: str, parts: list[str]) -> N
     text = fake.environment.read_text()
     assert old in text
     fake.environment.write_text(text.replace(old, new))
+    with pytest.raises(BadInput) as refused:
+        check(fake.environment, files=True)
+    for part in ["environment.yaml: ", *parts]:
+        assert part in str(refused.value)
+
+
+def test_a_malformed_environment_ends_the_run(fake: FakeBench) -> None:
+    text = fake.environment.read_text()
+    fake.environment.write_text(text.replace("boot_limit", "boot_limt"))
     run = fake.run("-k", "Passes")
-    assert_refused(run, "environment.yaml: ", *parts)
+    assert_refused(run, "environment.yaml: targets.main.drivers.KexecStrategy: unknown key")
     assert not (run.out / "results.jsonl").exists()
 
 
