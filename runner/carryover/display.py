@@ -32,11 +32,12 @@ class Display:
 
         Args:
             console: Where to.
-            zero: time.monotonic() when the run began (the key press); now, if not given.
+            zero: time.monotonic() of the key press, if a build came before; else the run begins now.
             quiet: Show only verdicts that are not PASS.
         """
         self._console = console
         self._zero = time.monotonic() if zero is None else zero
+        self._has_prelude = zero is not None
         self._quiet = quiet
         self._live: Live | None = None
         self._phase = ""
@@ -51,6 +52,10 @@ class Display:
     def begin(self, tests: int) -> None:
         """Starts the live part."""
         self._total = tests
+        if self._has_prelude:
+            took = self._since()
+            self.phases.append(("build", 0.0, took))
+            self._line(f"{took:6.1f} s  {'build':<{_PHASE_WIDTH}}  {took:5.2f} s", "bold")
         if self._console.is_terminal:
             self._live = Live(
                 console=self._console,

@@ -218,11 +218,11 @@ def default_junit(config: pytest.Config) -> None:
         )
 
 
-def _zero() -> float:
+def _zero() -> float | None:
     try:
         started = float(os.environ[STARTED])
     except (KeyError, ValueError):
-        return time.monotonic()
+        return None
     return time.monotonic() - max(0.0, time.time() - started)
 
 
