@@ -63,6 +63,7 @@ class Campaign:
         results: All results so far, in the order in which they became known.
         boots: The identity of each boot of the first power cycle, for the summary.
         unexplained: Ends of a batch that no single test could be blamed for.
+        kernel_faults: Oopses and lockups that the console showed.
     """
 
     def __init__(
@@ -81,10 +82,12 @@ class Campaign:
         self._reruns = reruns
         self._probed = False
         self._boot: BootIdentity | None = None
+        self._armed_with = ""
         self._freeze_failures: list[str] = []
         self.results: list[TestResult] = []
         self.boots: list[BootIdentity] = []
         self.unexplained: list[str] = []
+        self.kernel_faults: list[str] = []
 
     def run(self, tests: Sequence[TestInfo]) -> Results:
         """Yields the result of each test as soon as it is known.
@@ -123,6 +126,7 @@ class Campaign:
             finally:
                 self._output.running(None)
                 self._strategy.power_off()
+                self._complain_of_kernel()
         except ProgramDied as died:
             if batch.running is not None:
                 yield batch.decide(batch.running[0], Verdict.FAIL, str(died))
@@ -133,6 +137,13 @@ class Campaign:
                 )
         except Crashed as crash:
             yield from self._blame(batch, crash)
+
+    def _complain_of_kernel(self) -> None:
+        """An oops that the kernel survived is no verdict, and must not go unseen."""
+        for text in self._strategy.watch.health.oopses:
+            self.kernel_faults.append(text)
+            self._display.note(f"kernel fault: {text}")
+        self._strategy.watch.health.oopses.clear()
 
     def _blame(self, batch: Batch, crash: Crashed) -> Results:
         """The machine died with tests undecided: runs halves of them again until one is left."""
@@ -197,8 +208,8 @@ class Campaign:
             return
         with self._display.phase("arm", _tests(names)) as found:
             self._output.journal.write("arm", tests=names)
-            nonce = ("--nonce", self._strategy.nonce)
-            ended = yield from self._verb("arm", names, batch, *nonce)
+            self._armed_with = self._strategy.nonce
+            ended = yield from self._verb("arm", names, batch, "--nonce", self._armed_with)
             self._refuse_bad_input(ended)
             yield from batch.end_of_arm(ended.said)
             found.append(f"{len(batch.armed())} of {_tests(names)} armed")
@@ -277,8 +288,9 @@ class Campaign:
             batch.begin_verify()
             ended = yield from self._verb("verify", names, batch)
             known = ended.exit_code in (0, verbs.EXIT_FAILED) or ended.has_error("ledger-missing")
-            if not known and ended.said:
-                yield from batch.decide_all(batch.names(continuity=True), Verdict.INFRA, ended.said)
+            if not known:
+                reason = ended.said or f"`verify` ended with {ended.exit_code}"
+                yield from batch.decide_all(batch.names(continuity=True), Verdict.INFRA, reason)
             yield from batch.end_of_verify(ended.said)
             if self._boot:
                 found.append(f"kexec {self._boot.kho_count}, LUO number {self._boot.luo_number}")
@@ -353,6 +365,8 @@ class Campaign:
             self._hello(verb, event, batch)
         elif event.kind in ("bound", "restored"):
             self._output.journal.write(event.kind, **event.fields)
+        elif event.kind == "ledger":
+            self._ledger(event)
         elif event.kind in _OF_A_TEST:
             name = event.text("name")
             if event.kind == "start":
@@ -365,6 +379,15 @@ class Campaign:
         if event.kind == "finish":
             self._output.running(None)
         return result
+
+    def _ledger(self, event: Event) -> None:
+        """What is verified must be what this run armed."""
+        nonce = event.text("nonce")
+        if nonce != self._armed_with:
+            raise Infrastructure(
+                f"the ledger in the incoming kernel has nonce {nonce or 'none'}, this run armed "
+                f"with {self._armed_with}"
+            )
 
     def _hello(self, verb: str, event: Event, batch: Batch) -> None:
         boot = BootIdentity.from_hello(event)

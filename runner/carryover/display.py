@@ -32,7 +32,7 @@ class Display:
 
         Args:
             console: Where to.
-            zero: time.monotonic() of the key press, if a build came before; else the run begins now.
+            zero: time.monotonic() of the key press, if a build came before; now, if not given.
             quiet: Show only verdicts that are not PASS.
         """
         self._console = console

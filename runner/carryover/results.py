@@ -90,7 +90,7 @@ class RunOutput:
 
     def result(self, result: TestResult, info: TestInfo) -> Path:
         """Writes a test's log and its result, and returns the log's path."""
-        log = self.directory / "logs" / f"{result.name.replace('/', '_')}.log"
+        log = log_path(self.directory, result.name)
         with self._lock:
             lines = self._lines.pop(result.name, [])
         text = "\n".join([*lines, f"{result.verdict.value} {result.reason}".rstrip()]) + "\n"
@@ -175,6 +175,11 @@ class RunOutput:
             yield
         except OSError as error:
             raise OutputFailed(f"{self.directory / name}: {error.strerror}") from error
+
+
+def log_path(directory: Path, name: str) -> Path:
+    """A test's own log. Names of parameterised tests hold slashes."""
+    return directory / "logs" / f"{name.replace('/', '_')}.log"
 
 
 def _only_user(directory: Path) -> int:

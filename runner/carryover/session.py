@@ -19,7 +19,7 @@ from carryover.campaign import Campaign, Results
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.reports import reports
-from carryover.results import RunOutput
+from carryover.results import RunOutput, log_path
 from carryover.strategy import KexecStrategy, Sinks
 from carryover.verdict import TestResult, Verdict
 
@@ -110,7 +110,7 @@ class CarryoverSession:
         if self._campaign is None:
             self._select([i for i in item.session.items if isinstance(i, type(item))])
         result = self._result(item.info.name)
-        log = self._directory / "logs" / f"{result.name}.log"
+        log = log_path(self._directory, result.name)
         self.is_reporting = True
         try:
             for report in reports(item, result, log if log.exists() else None):
@@ -201,6 +201,7 @@ class CarryoverSession:
         if len(boots) > _SHOWN_BOOTS:
             facts.append(("", f"and {len(boots) - _SHOWN_BOOTS} more boots, see results.jsonl"))
         facts += [("unexplained", text) for text in self._campaign.unexplained]
+        facts += [("kernel fault", text) for text in self._campaign.kernel_faults[:_SHOWN_BOOTS]]
         self._display.summary(self._campaign.results, _short(self._directory), facts)
 
 

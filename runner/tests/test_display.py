@@ -25,7 +25,8 @@ def shown(*, terminal: bool, quiet: bool = False) -> str:
         found.append("Linux 7.3.4")
     with display.phase("verify", "2 tests"):
         display.doing("verify Memory.Keeps")
-        console.print(display._draw())
+        if terminal:
+            console.print(display._draw())
         display.verdict(PASS)
         display.verdict(LOST)
     with pytest.raises(Crashed), display.phase("kexec", "2 tests"):

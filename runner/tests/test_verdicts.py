@@ -33,6 +33,7 @@ from carryover.verdict import Verdict
         ("Memory.IsRefused", "REFUSED", "luo: Freeze failed for token[0x1]"),
         ("Memory.KillsMachine", "INFRA", "QEMU was killed by signal 9"),
         ("Memory.LosesSsh", "INFRA", "SSH connection was lost during `verify`"),
+        ("Memory.HasAStaleLedger", "INFRA", "has nonce of-another-run"),
         ("Memory.TalksNonsense", "INFRA", "no JSON: 'Segmentation fault"),
         ("Chain.Passes", "PASS", ""),
         ("Chain.FailsToCarry", "FAIL", "on purpose"),

@@ -40,6 +40,7 @@ TESTS = [
     ("Memory.KillsMachine", "continuity", 1, None),
     ("Memory.LosesSsh", "continuity", 1, None),
     ("Memory.FillsTheDisk", "continuity", 1, None),
+    ("Memory.HasAStaleLedger", "continuity", 1, None),
     ("Memory.TalksNonsense", "continuity", 1, None),
     ("Chain.Passes", "continuity", 3, None),
     ("Chain.FailsToCarry", "continuity", 3, None),
@@ -123,7 +124,7 @@ def run(world: World, patterns: list[str]) -> NoReturn:
     end(0)
 
 
-def arm(world: World, patterns: list[str]) -> NoReturn:
+def arm(world: World, patterns: list[str], nonce: str) -> NoReturn:
     armed = []
     for name, _, generations, driver in selected(patterns, "continuity"):
         action = name.split(".")[1]
@@ -150,7 +151,7 @@ def arm(world: World, patterns: list[str]) -> NoReturn:
             continue
         finish(name, "arm", 0, "ARMED")
         armed.append([name, generations])
-    world.update(ledger={"generation": 0, "armed": armed})
+    world.update(ledger={"generation": 0, "armed": armed, "nonce": nonce})
     if armed:
         hold(armed, 0)
     end(0)
@@ -213,6 +214,10 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
     if ledger is None:
         say("error", kind="ledger-missing", message="no session carryover-ledger")
         end(3)
+    nonce = (
+        "of-another-run" if any("StaleLedger" in n for n, _ in ledger["armed"]) else ledger["nonce"]
+    )
+    say("ledger", generation=ledger["generation"], nonce=nonce, boot_id="", kho_count=0, tests=1)
     generation = ledger["generation"] + 1
     armed = []
     for name, generations in ledger["armed"]:
@@ -238,7 +243,7 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
             finish(name, "carry", generation, "FAIL" if failed else "ARMED", "on purpose")
             if not failed:
                 armed.append([name, generations])
-    world.update(ledger={"generation": generation, "armed": armed})
+    world.update(ledger={"generation": generation, "armed": armed, "nonce": ledger["nonce"]})
     if armed:
         hold(armed, generation)
     end(0)
@@ -289,11 +294,13 @@ def main() -> NoReturn:
         kho_count=state["kho_count"],
         luo_number=state["luo_number"],
     )
-    patterns, append = [], ""
+    patterns, append, nonce = [], "", ""
     while words:
         word = words.pop(0)
         if word == "--append":
             append = words.pop(0)
+        elif word == "--nonce":
+            nonce = words.pop(0)
         elif word in ("--json", "--hidden"):
             continue
         elif word.startswith("--"):
@@ -312,7 +319,9 @@ def main() -> NoReturn:
         end(0)
     if verb == "kexec":
         kexec(world, append)
-    {"run": run, "arm": arm, "verify": verify}[verb](world, patterns)
+    if verb == "arm":
+        arm(world, patterns, nonce)
+    {"run": run, "verify": verify}[verb](world, patterns)
     end(0)
 
 
