@@ -15,7 +15,8 @@ import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 from rich.console import Console
 
-from carryover.campaign import Campaign, Results
+from carryover.blame import Results
+from carryover.campaign import Campaign
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.reports import reports

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A verb of the program, run on the target to its end: deadlines, evidence, journal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+
+from carryover.batch import Batch
+from carryover.display import Display
+from carryover.errors import Infrastructure
+from carryover.events import Event
+from carryover.identity import BootIdentity, doubts
+from carryover.kernel_messages import Meaning
+from carryover.observation import (
+    SETTLE,
+    ConsoleLine,
+    Crashed,
+    DeadlineExpired,
+    ProgramEvent,
+    ProgramGone,
+)
+from carryover.program import ProgramOnTarget, said
+from carryover.results import RunOutput
+from carryover.strategy import KexecStrategy
+from carryover.verdict import TestResult, Verdict
+
+# Seconds before time_scale.
+_SILENCE = 20.0  # a verb with no test running: devices are bound, ledgers written, images loaded
+_GRACE = 3.0  # on top of a test's own limit, for the program to report that by itself
+_SSH_LOST = 255
+_OF_A_TEST = ("start", "failure", "note", "finish")
+
+
+class ProgramDied(Exception):
+    """The program ended in the middle of a test; the machine lives."""
+
+
+@dataclass
+class Ended:
+    """How a verb ended."""
+
+    exit_code: int = -1
+    events: list[Event] = field(default_factory=list)  # those that belong to no test
+
+    @property
+    def said(self) -> str:
+        """Its error messages."""
+        return said(self.events)
+
+    def has_error(self, kind: str) -> bool:
+        return any(e.kind == "error" and e.text("kind") == kind for e in self.events)
+
+
+# Yields results as they become known.
+Running = Generator[TestResult, None, Ended]
+
+
+class TargetCommands:
+    """Runs verbs on one target, and keeps the evidence of which boot each ran on.
+
+    Attributes:
+        boot: The boot that the last verb ran on.
+        boots: Every boot that a verb ran on.
+        freeze_failures: What LUO said of files that it could not freeze, in the last verb.
+    """
+
+    def __init__(
+        self,
+        strategy: KexecStrategy,
+        program: ProgramOnTarget,
+        output: RunOutput,
+        display: Display,
+    ) -> None:
+        self._strategy = strategy
+        self._program = program
+        self._output = output
+        self._display = display
+        self._armed_with = ""
+        self.boot: BootIdentity | None = None
+        self.boots: list[BootIdentity] = []
+        self.freeze_failures: list[str] = []
+
+    def arm(self, names: Sequence[str], batch: Batch) -> Running:
+        """The verb `arm`; this boot's nonce goes into the ledger, and verify() asks for it."""
+        self._armed_with = self._strategy.nonce
+        return (yield from self.verb("arm", names, batch, "--nonce", self._armed_with))
+
+    def kexec(self, batch: Batch) -> Running:
+        """The verb `kexec`, until a kernel signs on or the kexec is refused."""
+        return (
+            yield from self._command("kexec", self._strategy.kexec_command(self._program), batch)
+        )
+
+    def verb(self, verb: str, names: Sequence[str], batch: Batch, *extra: str) -> Running:
+        """Any other verb, until its last event.
+
+        Raises:
+            Crashed: The machine died, hangs, or is not on the boot that it should be on.
+            ProgramDied: The program ended in the middle.
+            Infrastructure: The connection was lost, or the program talks nonsense.
+        """
+        command = self._program.command(verb, names, *extra)
+        return (yield from self._command(verb, command, batch))
+
+    def _command(self, verb: str, command: str, batch: Batch) -> Running:
+        """Runs a command on the target; yields results as its events decide tests."""
+        watch = self._strategy.watch
+        self.freeze_failures = []
+        ended = Ended()
+        kernels = len(watch.health.kernels)
+        running = self._strategy.start(command)
+        deadline = self._deadline(_SILENCE)
+        try:
+            while True:
+                try:
+                    seen = watch.next(deadline)
+                except DeadlineExpired:
+                    raise self._hang(verb, batch) from None
+                if isinstance(seen, ConsoleLine):
+                    if seen.message and seen.message.meaning is Meaning.FREEZE_FAILED:
+                        self.freeze_failures.append(seen.message.text)
+                elif isinstance(seen, ProgramEvent) and seen.command == running.number:
+                    event = seen.event
+                    if event.kind == "end":
+                        ended.exit_code = event.number("exit_code")
+                        return ended
+                    if event.kind in ("loaded", "jump"):
+                        self._strategy.jumped()
+                    if event.kind == "jump":
+                        return self._after_jump(running.number, kernels, ended)
+                    if result := self._event(verb, event, batch, ended):
+                        yield result
+                    deadline = self._deadline(self._limit(batch))
+                elif isinstance(seen, ProgramGone) and seen.command == running.number:
+                    self._gone(verb, seen)
+        finally:
+            running.stop()
+
+    def _after_jump(self, command: int, kernels: int, ended: Ended) -> Ended:
+        """After `jump` either one more kernel signs on, or the program says that it was refused."""
+        watch = self._strategy.watch
+        deadline = self._deadline(self._strategy.boot_limit)
+        while len(watch.health.kernels) == kernels:
+            try:
+                seen = watch.next(deadline)
+            except DeadlineExpired:
+                raise Crashed(
+                    Verdict.HANG, "the outgoing kernel was told to kexec, and no kernel signed on"
+                ) from None
+            if isinstance(seen, ConsoleLine):
+                if seen.message and seen.message.meaning is Meaning.FREEZE_FAILED:
+                    self.freeze_failures.append(seen.message.text)
+            elif isinstance(seen, ProgramEvent) and seen.command == command:
+                ended.events.append(seen.event)
+                if seen.event.kind == "end":
+                    ended.exit_code = seen.event.number("exit_code")
+                    watch.health.kernel_is_expected = False
+                    return ended
+        ended.exit_code = 0
+        return ended
+
+    def _event(self, verb: str, event: Event, batch: Batch, ended: Ended) -> TestResult | None:
+        if event.kind == "hello":
+            self._hello(verb, event, batch)
+        elif event.kind in ("bound", "restored"):
+            self._output.journal.write(event.kind, **event.fields)
+        elif event.kind == "ledger":
+            self._ledger(event)
+        elif event.kind in _OF_A_TEST:
+            name = event.text("name")
+            if event.kind == "start":
+                self._output.running(name)
+                self._display.doing(f"{event.text('half')} {name}")
+            self._output.test_line(name, f"{event.kind}: {_shown(event)}")
+        else:
+            ended.events.append(event)
+        result = batch.observe(event)
+        if event.kind == "finish":
+            self._output.running(None)
+        return result
+
+    def _ledger(self, event: Event) -> None:
+        """What is verified must be what this run armed."""
+        nonce = event.text("nonce")
+        if nonce != self._armed_with:
+            raise Infrastructure(
+                f"the ledger in the incoming kernel has nonce {nonce or 'none'}, this run armed "
+                f"with {self._armed_with}"
+            )
+
+    def _hello(self, verb: str, event: Event, batch: Batch) -> None:
+        boot = BootIdentity.from_hello(event)
+        if self._strategy.boot_id and boot.boot_id != self._strategy.boot_id:
+            raise Infrastructure(
+                f"the console shows boot {self._strategy.boot_id}, SSH leads to {boot.boot_id}: "
+                "another machine answers"
+            )
+        if verb == "verify" and self.boot is not None:
+            if doubt := doubts(self.boot, boot, self._strategy.nonce):
+                raise Crashed(doubt.verdict, doubt.reason)
+            batch.boot["kexecs"] = [*batch.boot.get("kexecs", []), boot.as_dict()]
+        elif self.boot is None or boot.boot_id != self.boot.boot_id:
+            if boot.nonce != self._strategy.nonce:
+                raise Infrastructure(
+                    f"the machine was powered on with nonce {self._strategy.nonce}, its kernel has "
+                    f"{boot.nonce or 'none'}: see `append` and the image"
+                )
+        if verb != "verify":
+            batch.boot.setdefault("cold_boot", boot.as_dict())
+        self.boot = boot
+        if boot not in self.boots:
+            self.boots.append(boot)
+
+    def _limit(self, batch: Batch) -> float:
+        if batch.running is None:
+            return _SILENCE
+        return (batch.time_limit(batch.running[0]) or _SILENCE) + _GRACE
+
+    def _deadline(self, seconds: float) -> float:
+        return time.monotonic() + seconds * self._strategy.time_scale
+
+    def _hang(self, verb: str, batch: Batch) -> Crashed:
+        limit = self._limit(batch) * self._strategy.time_scale
+        if batch.running is not None:
+            name, half = batch.running
+            return Crashed(Verdict.HANG, f"{half} of {name} did not end within {limit:g} s")
+        return Crashed(Verdict.HANG, f"nothing came from `{verb}` for {limit:g} s")
+
+    def _gone(self, verb: str, seen: ProgramGone) -> None:
+        """The command ended without `end`: the machine, the program, or the connection died."""
+        lost = seen.status == _SSH_LOST or seen.status < 0
+        # A status of the program's own came from a machine that was alive to send it.
+        end = time.monotonic() + (SETTLE if lost else SETTLE / 10)
+        try:
+            while True:
+                self._strategy.watch.next(end)  # raises Crashed if the machine died
+        except DeadlineExpired:
+            pass
+        if lost:
+            detail = f": {seen.detail}" if seen.detail else ""
+            raise Infrastructure(
+                f"the SSH connection was lost during `{verb}` while the kernel is alive{detail}"
+            )
+        what = f"`{verb}` ended with {seen.status} and without its last event"
+        raise ProgramDied(f"{what}: {seen.detail}" if seen.detail else what)
+
+
+def finished(command: Running) -> Ended:
+    """Runs a command that has no tests to its end."""
+    while True:
+        try:
+            next(command)
+        except StopIteration as stop:
+            ended: Ended = stop.value
+            return ended
+
+
+def _shown(event: Event) -> str:
+    keys = ("half", "generation", "file", "line", "message", "key", "value", "result", "reason")
+    parts = [f"{key}={event.fields[key]}" for key in keys if event.fields.get(key) is not None]
+    return " ".join(parts)
