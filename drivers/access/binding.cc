@@ -6,19 +6,21 @@
 namespace carryover {
 namespace {
 
-Result<void> Unbind(const Sysfs& sysfs, const PciAddress& address) {
+Result<void> Unbind(const Sysfs& sysfs, const PciAddress& address, Deadline deadline) {
   if (!sysfs.Driver(address)) return {};
   auto unbound =
-      Sysfs::Write(sysfs.FunctionPath(address) / "driver/unbind", address.ToString());
+      sysfs.Write(sysfs.FunctionPath(address) / "driver/unbind", address.ToString(), deadline);
   // It may have gone by itself in between.
   if (!unbound && !sysfs.Driver(address)) return {};
   return unbound;
 }
 
-// sysfs clears driver_override when a lone newline is written (drivers/base/driver.c).
-Result<void> SetOverride(const Sysfs& sysfs, const PciAddress& address, std::string_view driver) {
-  return Sysfs::Write(sysfs.FunctionPath(address) / "driver_override",
-                      driver.empty() ? std::string_view("\n") : driver);
+// A lone newline clears it (Documentation/ABI/testing/sysfs-bus-pci, driver_override).
+Result<void> SetOverride(const Sysfs& sysfs, const PciAddress& address, std::string_view driver,
+                         Deadline deadline) {
+  if (sysfs.DriverOverride(address) == driver) return {};
+  return sysfs.Write(sysfs.FunctionPath(address) / "driver_override",
+                     driver.empty() ? std::string_view("\n") : driver, deadline);
 }
 
 Result<void> ExpectDriver(const Sysfs& sysfs, const PciAddress& address,
@@ -29,17 +31,35 @@ Result<void> ExpectDriver(const Sysfs& sysfs, const PciAddress& address,
                                  wanted.value_or("no driver"), bound.value_or("no driver")));
 }
 
-Result<void> Bind(const Sysfs& sysfs, const PciAddress& address, const std::string& driver) {
-  const auto path = sysfs.root() / "bus/pci/drivers" / driver;
+Result<void> ExpectKnown(const Sysfs& sysfs, std::string_view driver) {
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
-    return Fail(ENOENT, fmt::format("this kernel has no driver {}", driver));
-  }
-  if (auto bound = Sysfs::Write(path / "bind", address.ToString()); !bound) {
-    // A probe that ran by itself in between has the same end.
-    if (sysfs.Driver(address) != driver) return bound;
-  }
+  if (std::filesystem::exists(sysfs.root() / "bus/pci/drivers" / driver, error)) return {};
+  return Fail(ENOENT, fmt::format("this kernel has no PCI driver {0}: load it (modprobe {0}) or "
+                                  "build it in",
+                                  driver));
+}
+
+Result<void> Bind(const Sysfs& sysfs, const PciAddress& address, const std::string& driver,
+                  Deadline deadline) {
+  auto bound =
+      sysfs.Write(sysfs.root() / "bus/pci/drivers" / driver / "bind", address.ToString(), deadline);
+  // A probe that ran by itself in between has the same end.
+  if (!bound && !sysfs.Driver(address)) return bound;
   return ExpectDriver(sysfs, address, driver);
+}
+
+Result<void> RestoreDriver(const Sysfs& sysfs, const BindingRecord& record, Deadline deadline) {
+  if (sysfs.Driver(record.address) == record.driver) return {};
+  if (record.driver) {
+    if (auto known = ExpectKnown(sysfs, *record.driver); !known) return known;
+  }
+  // The override before the unbind: no other driver can take the function in between. A driver that
+  // is not named by an override that is set refuses it.
+  const std::string wanted = record.driver.value_or("");
+  if (auto set = SetOverride(sysfs, record.address, wanted, deadline); !set) return set;
+  if (auto unbound = Unbind(sysfs, record.address, deadline); !unbound) return unbound;
+  if (!record.driver) return ExpectDriver(sysfs, record.address, std::nullopt);
+  return Bind(sysfs, record.address, *record.driver, deadline);
 }
 
 }  // namespace
@@ -55,56 +75,61 @@ Result<BindingRecord> RecordBinding(const Sysfs& sysfs, const PciAddress& addres
   return BindingRecord{address, *id, sysfs.Driver(address), sysfs.DriverOverride(address)};
 }
 
-Result<void> BindTo(const Sysfs& sysfs, const PciAddress& address, std::string_view driver) {
+Result<void> BindTo(const Sysfs& sysfs, const PciAddress& address, std::string_view driver,
+                    Deadline deadline) {
   if (sysfs.Driver(address) == driver) return {};
+  if (auto known = ExpectKnown(sysfs, driver); !known) return known;
   // The override first: no other driver can take the function in between.
-  if (auto set = SetOverride(sysfs, address, driver); !set) return set;
-  if (auto unbound = Unbind(sysfs, address); !unbound) return unbound;
-  return Bind(sysfs, address, std::string(driver));
+  if (auto set = SetOverride(sysfs, address, driver, deadline); !set) return set;
+  if (auto unbound = Unbind(sysfs, address, deadline); !unbound) return unbound;
+  return Bind(sysfs, address, std::string(driver), deadline);
 }
 
-Result<void> RestoreBinding(const Sysfs& sysfs, const BindingRecord& record) {
-  if (sysfs.Driver(record.address) != record.driver) {
-    if (auto unbound = Unbind(sysfs, record.address); !unbound) return unbound;
-    // Without an override that fits, bind(2) of the old driver is refused.
-    if (auto set = SetOverride(sysfs, record.address, record.driver.value_or("")); !set) return set;
-    if (record.driver) {
-      if (auto bound = Bind(sysfs, record.address, *record.driver); !bound) return bound;
-    }
+Result<void> RestoreBinding(const Sysfs& sysfs, const BindingRecord& record, Deadline deadline) {
+  if (auto same = RecordBinding(sysfs, record.address, record.id); !same) {
+    return std::unexpected(same.error());
   }
-  if (auto set = SetOverride(sysfs, record.address, record.driver_override); !set) return set;
-  return ExpectDriver(sysfs, record.address, record.driver);
+  auto restored = RestoreDriver(sysfs, record, deadline);
+  auto set = SetOverride(sysfs, record.address, record.driver_override, deadline);
+  return restored ? set : restored;
 }
 
 Result<Binding> Binding::ToVfio(const Sysfs& sysfs, const PciAddress& address,
                                 const PciId& expected,
-                                const std::function<void(const BindingRecord&)>& before) {
+                                const std::function<void(const BindingRecord&)>& before,
+                                Deadline deadline) {
   auto record = RecordBinding(sysfs, address, expected);
   if (!record) return std::unexpected(record.error());
   if (before) before(*record);
   Binding binding(sysfs, std::move(*record));  // puts back what a failed bind has changed
-  if (auto bound = BindTo(sysfs, address, kVfioPci); !bound) return std::unexpected(bound.error());
+  if (auto bound = BindTo(sysfs, address, kVfioPci, deadline); !bound) {
+    return std::unexpected(bound.error());
+  }
   return binding;
 }
 
 Binding::Binding(Binding&& other) noexcept
-    : sysfs_(std::move(other.sysfs_)), record_(std::exchange(other.record_, std::nullopt)) {}
+    : sysfs_(std::move(other.sysfs_)),
+      record_(std::move(other.record_)),
+      held_(std::exchange(other.held_, false)) {}
 
 Binding& Binding::operator=(Binding&& other) noexcept {
   if (this != &other) {
     (void)Restore();
     sysfs_ = std::move(other.sysfs_);
-    record_ = std::exchange(other.record_, std::nullopt);
+    record_ = std::move(other.record_);
+    held_ = std::exchange(other.held_, false);
   }
   return *this;
 }
 
 Binding::~Binding() { (void)Restore(); }
 
-Result<void> Binding::Restore() {
-  if (!record_) return {};
-  const BindingRecord record = *std::exchange(record_, std::nullopt);
-  return RestoreBinding(sysfs_, record);
+Result<void> Binding::Restore(Deadline deadline) {
+  if (!held_) return {};
+  auto restored = RestoreBinding(sysfs_, record_, deadline);
+  if (restored) held_ = false;
+  return restored;
 }
 
 }  // namespace carryover

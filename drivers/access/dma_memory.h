@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Memory for DMA: a memfd, mapped shared, so that it can be preserved, mapped again, and given to the IOMMU.
+// Memory for DMA: a memfd, mapped shared, so that it can be preserved, mapped again, and given to
+// the IOMMU.
 #pragma once
 
 #include <cstddef>
@@ -42,27 +43,48 @@ class DmaMemory {
   [[nodiscard]] int fd() const { return fd_.get(); }
   // The file's size in bytes.
   [[nodiscard]] std::size_t size() const { return size_; }
+  // False if the file is sealed against writing: a store to it is a SIGSEGV.
+  [[nodiscard]] bool writable() const { return writable_; }
   [[nodiscard]] std::span<std::byte> bytes() const { return {address_, size_}; }
   [[nodiscard]] std::byte* address() const { return address_; }
   // size() rounded up to whole pages: what the IOMMU maps.
   [[nodiscard]] std::size_t mapped_size() const;
 
-  // Makes all pages present, on `threads` threads, so that faults stay off later paths.
+  // Makes all pages present, on `threads` threads, so that faults stay off later paths. With kHuge
+  // the kernel is also asked to gather them into huge pages; whether it did, HugeBytes() says.
   [[nodiscard]] Result<void> Prefault(unsigned threads) const;
+  // Bytes that are mapped by huge pages now, of any kind; /proc/self/smaps says.
+  [[nodiscard]] Result<std::size_t> HugeBytes() const;
 
  private:
-  DmaMemory(UniqueFd fd, std::byte* address, std::size_t size, std::size_t reserved)
-      : fd_(std::move(fd)), address_(address), size_(size), reserved_(reserved) {}
+  struct Mapping {
+    std::byte* address = nullptr;
+    std::size_t reserved = 0;  // bytes of address space to give back
+    bool writable = true;
+  };
+  DmaMemory(UniqueFd fd, Mapping mapping, std::size_t size, PageKind kind)
+      : fd_(std::move(fd)),
+        address_(mapping.address),
+        size_(size),
+        reserved_(mapping.reserved),
+        writable_(mapping.writable),
+        kind_(kind) {}
+  [[nodiscard]] static Result<Mapping> MapAligned(int fd, std::size_t size, bool writable);
+  // 0 or an errno value.
+  [[nodiscard]] int Populate(std::size_t offset, std::size_t length) const;
   void Unmap();
 
   UniqueFd fd_;
   std::byte* address_ = nullptr;
   std::size_t size_ = 0;
-  std::size_t reserved_ = 0;  // bytes of address space to give back
+  std::size_t reserved_ = 0;
+  bool writable_ = true;
+  PageKind kind_ = PageKind::kBase;
 };
 
-// Page frame numbers (physical address / 4096) of the present pages that hold [address, address + size), from
-// /proc/self/pagemap. Errors: EPERM (no CAP_SYS_ADMIN: the kernel shows zeros), EFAULT (a page is not present).
+// Page frame numbers (physical address / 4096) of the present pages that hold [address, address +
+// size), from /proc/self/pagemap. Errors: EPERM (no CAP_SYS_ADMIN: the kernel shows zeros), EFAULT
+// (a page is not present).
 [[nodiscard]] Result<std::vector<std::uint64_t>> PhysicalPages(const void* address,
                                                                std::size_t size);
 

@@ -30,8 +30,8 @@ class EventSet {
   // For PciDevice::EnableInterrupts().
   [[nodiscard]] std::span<const int> fds() const { return fds_; }
 
-  // Waits until event `index` is signalled; returns how often it was since the last Wait(), and clears it.
-  // Errors: ETIMEDOUT.
+  // Waits until event `index` is signalled; returns how often it was since the last Wait(), and
+  // clears it. Errors: ETIMEDOUT.
   [[nodiscard]] Result<std::uint64_t> Wait(unsigned index, Deadline deadline);
 
   // How often it was signalled since the last time, without waiting.

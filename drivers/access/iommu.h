@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The address space a device does DMA in. One interface over iommufd and VFIO type1, chosen at run time.
+// The address space a device does DMA in. One interface over iommufd and VFIO type1, chosen at run
+// time.
 #pragma once
 
 #include <cstddef>

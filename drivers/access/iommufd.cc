@@ -28,7 +28,9 @@ Result<void> Iommufd::Map(Iova iova, void* address, std::size_t size, DmaAccess 
   map.length = size;
   map.iova = iova;
   if (ioctl(fd_.get(), IOMMU_IOAS_MAP, &map) != 0) {
-    return FailErrno(fmt::format("IOMMU_IOAS_MAP of {} bytes at IOVA {:#x}", size, iova));
+    // EADDRINUSE is what iommufd says of an area in its way, and type1 says EEXIST.
+    const int error = errno == EADDRINUSE ? EEXIST : errno;
+    return Fail(error, fmt::format("IOMMU_IOAS_MAP of {} bytes at IOVA {:#x}", size, iova));
   }
   return {};
 }

@@ -21,7 +21,7 @@ MappedBar::~MappedBar() { (void)munmap(address_, size_); }
 
 template <typename T>
 volatile T* MappedBar::Register(std::size_t offset) const {
-  if (offset % sizeof(T) != 0 || offset + sizeof(T) > size_) {
+  if (offset % sizeof(T) != 0 || offset > size_ || size_ - offset < sizeof(T)) {
     fmt::print(stderr, "MMIO access of {} bytes at {:#x} in a BAR of {:#x} bytes\n", sizeof(T),
                offset, size_);
     std::abort();

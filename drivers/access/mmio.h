@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Access to a BAR, and the barriers between memory and device. A driver sees only the abstract Mmio, so that a
-// fake device can stand behind it.
+// Access to a BAR, and the barriers between memory and device. A driver sees only the abstract
+// Mmio, so that a fake device can stand behind it.
 #pragma once
 
 #include <atomic>
@@ -36,7 +36,8 @@ class Mmio {
   }
 };
 
-// All stores to DMA memory before it are visible to the device before any MMIO write after it (the doorbell).
+// All stores to DMA memory before it are visible to the device before any MMIO write after it (the
+// doorbell).
 inline void DmaWriteBarrier() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
 // No load from DMA memory after it is done before the load of the completion flag before it.

@@ -30,17 +30,20 @@ class PciDevice {
   [[nodiscard]] virtual Result<void> WriteConfig(std::size_t offset, std::size_t size,
                                                  std::uint32_t value) = 0;
 
-  // Bus master enable in the COMMAND register (PCI 3.0, 6.2.2). Off: the device does no DMA and no MSI.
+  // Bus master enable in the COMMAND register (PCI 3.0, 6.2.2). Off: the device does no DMA and no
+  // MSI.
   [[nodiscard]] virtual Result<void> SetBusMaster(bool on) = 0;
 
-  // Resets the function by the best method there is; interrupts are disabled by it, DMA mappings stay.
+  // Resets the function by the best method there is; interrupts are disabled by it, DMA mappings
+  // stay.
   [[nodiscard]] virtual Result<void> Reset() = 0;
 
   // How many vectors the device has of this kind; 0 if it has none.
   [[nodiscard]] virtual Result<unsigned> InterruptVectors(InterruptKind kind) = 0;
 
-  // Signals event_fds[i] (eventfd(2)) when vector i fires. An earlier set of the same kind is replaced. The caller
-  // keeps the fds. INTx is masked by the kernel when it fires: UnmaskIntx() after serving it.
+  // Signals event_fds[i] (eventfd(2)) when vector i fires. An earlier set of the same kind is
+  // replaced. The caller keeps the fds. INTx is masked by the kernel when it fires: UnmaskIntx()
+  // after serving it.
   [[nodiscard]] virtual Result<void> EnableInterrupts(InterruptKind kind,
                                                       std::span<const int> event_fds) = 0;
   [[nodiscard]] virtual Result<void> DisableInterrupts(InterruptKind kind) = 0;

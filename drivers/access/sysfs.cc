@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <sstream>
 
 #include "drivers/access/unique_fd.h"
@@ -21,6 +22,20 @@ std::optional<std::string> LinkName(const fs::path& link) {
   const fs::path to = fs::read_symlink(link, error);
   if (error) return std::nullopt;
   return to.filename().string();
+}
+
+// "0x8086" or "5".
+Result<std::uint32_t> ReadNumber(const fs::path& attribute, int base) {
+  const auto text = Sysfs::Read(attribute);
+  if (!text) return std::unexpected(text.error());
+  const std::string_view digits = std::string_view(*text).substr(text->starts_with("0x") ? 2 : 0);
+  std::uint32_t value = 0;
+  const char* const end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, value, base);
+  if (error != std::errc() || stop != end) {
+    return Fail(EINVAL, fmt::format("{} holds '{}', not a number", attribute.string(), *text));
+  }
+  return value;
 }
 
 std::vector<PciAddress> AddressesIn(const fs::path& folder) {
@@ -49,19 +64,18 @@ bool Sysfs::Exists(const PciAddress& address) const {
 }
 
 Result<PciId> Sysfs::Id(const PciAddress& address) const {
-  const auto vendor = Read(FunctionPath(address) / "vendor");
-  const auto device = Read(FunctionPath(address) / "device");
-  if (!vendor || !device) {
-    return Fail(ENODEV, fmt::format("no PCI function {}", address.ToString()));
+  if (!Exists(address)) {
+    return Fail(ENODEV, fmt::format("there is no PCI function {}", address.ToString()));
   }
-  return PciId{static_cast<std::uint16_t>(std::stoul(*vendor, nullptr, 16)),
-               static_cast<std::uint16_t>(std::stoul(*device, nullptr, 16))};
+  const auto vendor = ReadNumber(FunctionPath(address) / "vendor", 16);
+  if (!vendor) return std::unexpected(vendor.error());
+  const auto device = ReadNumber(FunctionPath(address) / "device", 16);
+  if (!device) return std::unexpected(device.error());
+  return PciId{static_cast<std::uint16_t>(*vendor), static_cast<std::uint16_t>(*device)};
 }
 
 Result<std::uint32_t> Sysfs::ClassCode(const PciAddress& address) const {
-  const auto text = Read(FunctionPath(address) / "class");
-  if (!text) return std::unexpected(text.error());
-  return static_cast<std::uint32_t>(std::stoul(*text, nullptr, 16));
+  return ReadNumber(FunctionPath(address) / "class", 16);
 }
 
 std::optional<std::string> Sysfs::Driver(const PciAddress& address) const {
@@ -76,13 +90,29 @@ std::string Sysfs::DriverOverride(const PciAddress& address) const {
 std::optional<unsigned> Sysfs::IommuGroup(const PciAddress& address) const {
   const auto name = LinkName(FunctionPath(address) / "iommu_group");
   if (!name) return std::nullopt;
-  return static_cast<unsigned>(std::stoul(*name));
+  unsigned group = 0;
+  const auto [end, error] = std::from_chars(name->data(), name->data() + name->size(), group);
+  if (error != std::errc()) return std::nullopt;
+  return group;
 }
 
 std::vector<PciAddress> Sysfs::GroupMates(const PciAddress& address) const {
   auto mates = AddressesIn(FunctionPath(address) / "iommu_group/devices");
   std::erase(mates, address);
   return mates;
+}
+
+std::vector<PciAddress> Sysfs::VirtualFunctions(const PciAddress& address) const {
+  std::vector<PciAddress> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(FunctionPath(address), error)) {
+    if (!entry.path().filename().string().starts_with("virtfn")) continue;
+    const auto name = LinkName(entry.path());
+    if (!name) continue;
+    if (const auto function = PciAddress::Parse(*name)) found.push_back(*function);
+  }
+  std::ranges::sort(found);
+  return found;
 }
 
 std::vector<std::string> Sysfs::ResetMethods(const PciAddress& address) const {
@@ -113,15 +143,6 @@ Result<std::string> Sysfs::Read(const fs::path& attribute) {
   std::string text(buffer.data(), static_cast<std::size_t>(size));
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
-}
-
-Result<void> Sysfs::Write(const fs::path& attribute, std::string_view value) {
-  const UniqueFd fd(open(attribute.c_str(), O_WRONLY | O_CLOEXEC | O_TRUNC));
-  if (!fd.valid()) return FailErrno(fmt::format("open {}", attribute.string()));
-  if (write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size())) {
-    return FailErrno(fmt::format("write '{}' to {}", value, attribute.string()));
-  }
-  return {};
 }
 
 }  // namespace carryover

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "drivers/access/bounded_write.h"
+#include "drivers/access/deadline.h"
 #include "drivers/access/pci_id.h"
 #include "drivers/access/result.h"
 
@@ -15,7 +18,12 @@ namespace carryover {
 
 class Sysfs {
  public:
-  explicit Sysfs(std::filesystem::path root = "/sys") : root_(std::move(root)) {}
+  using Writer = std::function<Result<void>(const std::filesystem::path& attribute,
+                                            std::string_view value, Deadline deadline)>;
+
+  // Writes go through `writer`; a fake kernel can so answer them.
+  explicit Sysfs(std::filesystem::path root = "/sys", Writer writer = BoundedWrite)
+      : root_(std::move(root)), writer_(std::move(writer)) {}
 
   [[nodiscard]] const std::filesystem::path& root() const { return root_; }
   [[nodiscard]] std::filesystem::path FunctionPath(const PciAddress& address) const;
@@ -24,7 +32,7 @@ class Sysfs {
   [[nodiscard]] std::vector<PciAddress> Functions() const;
   [[nodiscard]] bool Exists(const PciAddress& address) const;
 
-  // Errors: ENODEV (no such function).
+  // Errors: ENODEV (no such function), EINVAL (what is there is no number).
   [[nodiscard]] Result<PciId> Id(const PciAddress& address) const;
   // Class code: base class, subclass, programming interface (0x020000 is Ethernet).
   [[nodiscard]] Result<std::uint32_t> ClassCode(const PciAddress& address) const;
@@ -36,19 +44,25 @@ class Sysfs {
   [[nodiscard]] std::optional<unsigned> IommuGroup(const PciAddress& address) const;
   // The other functions of its IOMMU group.
   [[nodiscard]] std::vector<PciAddress> GroupMates(const PciAddress& address) const;
+  // Its SR-IOV virtual functions: they go when its driver goes.
+  [[nodiscard]] std::vector<PciAddress> VirtualFunctions(const PciAddress& address) const;
   // "flr", "pm", "bus", ...: best first.
   [[nodiscard]] std::vector<std::string> ResetMethods(const PciAddress& address) const;
-  // "vfio3": the name of its VFIO character device under /dev/vfio/devices. Error: ENOENT (not bound
-  // to a VFIO driver, or no CONFIG_VFIO_DEVICE_CDEV).
+  // "vfio3": the name of its VFIO character device under /dev/vfio/devices. Error: ENOENT (not
+  // bound to a VFIO driver, or no CONFIG_VFIO_DEVICE_CDEV).
   [[nodiscard]] Result<std::string> VfioCdevName(const PciAddress& address) const;
 
-  // One attribute, without the trailing newline; the whole value in one write(2).
+  // One attribute, without the trailing newline.
   [[nodiscard]] static Result<std::string> Read(const std::filesystem::path& attribute);
-  [[nodiscard]] static Result<void> Write(const std::filesystem::path& attribute,
-                                          std::string_view value);
+  // The whole value by one write(2). Errors: ETIMEDOUT, and the kernel's answer.
+  [[nodiscard]] Result<void> Write(const std::filesystem::path& attribute, std::string_view value,
+                                   Deadline deadline) const {
+    return writer_(attribute, value, deadline);
+  }
 
  private:
   std::filesystem::path root_;
+  Writer writer_;
 };
 
 }  // namespace carryover

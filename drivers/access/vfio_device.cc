@@ -25,9 +25,21 @@ unsigned IrqIndex(InterruptKind kind) {
   return VFIO_PCI_NUM_IRQS;
 }
 
+std::string_view Name(InterruptKind kind) {
+  switch (kind) {
+    case InterruptKind::kIntx:
+      return "INTx";
+    case InterruptKind::kMsi:
+      return "MSI";
+    case InterruptKind::kMsix:
+      return "MSI-X";
+  }
+  return "no interrupt";
+}
+
 // VFIO_DEVICE_SET_IRQS with `fds` behind it.
 Result<void> SetIrqs(int device, std::uint32_t flags, unsigned index, unsigned count,
-                     std::span<const int> fds, const char* what) {
+                     std::span<const int> fds, const std::string& what) {
   std::vector<std::byte> buffer(sizeof(vfio_irq_set) + fds.size_bytes());
   vfio_irq_set header{};
   header.argsz = static_cast<__u32>(buffer.size());
@@ -151,8 +163,7 @@ Result<std::uint32_t> VfioPciDevice::ReadConfig(std::size_t offset, std::size_t 
          (static_cast<std::uint32_t>(bytes[3]) << 24);
 }
 
-Result<void> VfioPciDevice::WriteConfig(std::size_t offset, std::size_t size,
-                                        std::uint32_t value) {
+Result<void> VfioPciDevice::WriteConfig(std::size_t offset, std::size_t size, std::uint32_t value) {
   if (size > sizeof(value)) return Fail(EINVAL, fmt::format("config write of {} bytes", size));
   std::array<std::uint8_t, 4> bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -174,7 +185,13 @@ Result<void> VfioPciDevice::SetBusMaster(bool on) {
 }
 
 Result<void> VfioPciDevice::Reset() {
-  if (ioctl(fd_.get(), VFIO_DEVICE_RESET) != 0) return FailErrno("VFIO_DEVICE_RESET");
+  // The kernel would restore MSI state after the reset.
+  if (enabled_) {
+    if (auto disabled = DisableInterrupts(*enabled_); !disabled) return disabled;
+  }
+  if (ioctl(fd_.get(), VFIO_DEVICE_RESET) != 0) {
+    return FailErrno(fmt::format("VFIO_DEVICE_RESET of {}", id_.ToString()));
+  }
   return {};
 }
 
@@ -189,14 +206,25 @@ Result<unsigned> VfioPciDevice::InterruptVectors(InterruptKind kind) {
 }
 
 Result<void> VfioPciDevice::EnableInterrupts(InterruptKind kind, std::span<const int> event_fds) {
-  return SetIrqs(fd_.get(), VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-                 IrqIndex(kind), static_cast<unsigned>(event_fds.size()), event_fds,
-                 "enable interrupts");
+  // The number of MSI vectors is fixed while they are enabled.
+  if (enabled_ == kind) {
+    if (auto disabled = DisableInterrupts(kind); !disabled) return disabled;
+  }
+  auto set = SetIrqs(
+      fd_.get(), VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, IrqIndex(kind),
+      static_cast<unsigned>(event_fds.size()), event_fds,
+      fmt::format("enable {} vectors of {} on {}", event_fds.size(), Name(kind), id_.ToString()));
+  if (set) enabled_ = kind;
+  return set;
 }
 
 Result<void> VfioPciDevice::DisableInterrupts(InterruptKind kind) {
-  return SetIrqs(fd_.get(), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, IrqIndex(kind),
-                 0, {}, "disable interrupts");
+  if (enabled_ != kind) return {};  // the kernel would say EINVAL
+  auto set =
+      SetIrqs(fd_.get(), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, IrqIndex(kind), 0,
+              {}, fmt::format("disable {} on {}", Name(kind), id_.ToString()));
+  if (set) enabled_.reset();
+  return set;
 }
 
 Result<void> VfioPciDevice::UnmaskIntx() {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A PCI function driven through VFIO (include/uapi/linux/vfio.h, Documentation/driver-api/vfio.rst).
+// A PCI function driven through VFIO (include/uapi/linux/vfio.h,
+// Documentation/driver-api/vfio.rst).
 #pragma once
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "drivers/access/iommufd.h"
@@ -22,15 +24,16 @@ enum class IommuMode : std::uint8_t {
 
 class VfioPciDevice final : public PciDevice {
  public:
-  // Opens a function that is bound to vfio-pci, in an I/O address space of its own, or in that of `shared`, another
-  // device opened in the same mode. Opening and closing reset the function (vfio-pci does that).
-  // Errors: ENOENT (not bound to vfio-pci, or the kernel lacks the way), EBUSY (open elsewhere), EPERM (group).
+  // Opens a function that is bound to vfio-pci, in an I/O address space of its own, or in that of
+  // `shared`, another device opened in the same mode. Opening and closing reset the function
+  // (vfio-pci does that). Errors: ENOENT (not bound to vfio-pci, or the kernel lacks the way),
+  // EBUSY (open elsewhere), EPERM (group).
   [[nodiscard]] static Result<std::unique_ptr<VfioPciDevice>> Open(
       const PciAddress& address, IommuMode mode, const Sysfs& sysfs,
       const VfioPciDevice* shared = nullptr);
 
-  // Builds a device from an open, unbound VFIO cdev file, such as one that was retrieved after a live update: binds it
-  // to `iommu` and attaches it.
+  // Builds a device from an open, unbound VFIO cdev file, such as one that was retrieved after a
+  // live update: binds it to `iommu` and attaches it.
   [[nodiscard]] static Result<std::unique_ptr<VfioPciDevice>> FromCdev(
       UniqueFd device, std::shared_ptr<Iommufd> iommu);
 
@@ -69,6 +72,7 @@ class VfioPciDevice final : public PciDevice {
   UniqueFd fd_;
   PciId id_;
   Region config_;
+  std::optional<InterruptKind> enabled_;
   std::array<std::unique_ptr<MappedBar>, 6> bars_;
 };
 

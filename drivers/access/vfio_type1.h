@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// VFIO's older way: a container with a type1 IOMMU, and groups in it (Documentation/driver-api/vfio.rst).
+// VFIO's older way: a container with a type1 IOMMU, and groups in it
+// (Documentation/driver-api/vfio.rst).
 #pragma once
 
 #include <map>
@@ -15,8 +16,8 @@ class VfioType1 : public Iommu {
   // Errors: ENOENT (no /dev/vfio/vfio: CONFIG_VFIO_CONTAINER), ENOTSUP (no type1v2 IOMMU).
   [[nodiscard]] static Result<std::unique_ptr<VfioType1>> Open();
 
-  // Adds a group, once; its devices then share this address space. Errors: EPERM (not viable: a group mate is bound
-  // to a host driver), EBUSY (in use).
+  // Adds a group, once; its devices then share this address space. Errors: EPERM (not viable: a
+  // group mate is bound to a host driver), EBUSY (in use).
   [[nodiscard]] Result<void> AddGroup(unsigned group);
   // The device file of a function of an added group. Errors: ENODEV.
   [[nodiscard]] Result<UniqueFd> OpenDevice(unsigned group, const std::string& address);

@@ -14,10 +14,15 @@ Result<void> FakeIommu::Map(Iova iova, void* address, std::size_t size, DmaAcces
   if (size == 0 || (iova | host | size) % PageSize() != 0) {
     return Fail(EINVAL, fmt::format("map {} bytes at IOVA {:#x}: not page aligned", size, iova));
   }
+  const Iova last = iova + (size - 1);
+  const bool usable = std::ranges::any_of(*UsableRanges(), [=](const IovaRange& range) {
+    return range.first <= iova && iova <= last && last <= range.last;
+  });
+  if (!usable) return Fail(EINVAL, fmt::format("IOVA {:#x} of {} bytes is reserved", iova, size));
   const auto next = mappings_.lower_bound(iova);
   const bool hits_next = next != mappings_.end() && next->first - iova < size;
-  const bool hits_previous = next != mappings_.begin() &&
-                             iova - std::prev(next)->first < std::prev(next)->second.size;
+  const bool hits_previous =
+      next != mappings_.begin() && iova - std::prev(next)->first < std::prev(next)->second.size;
   if (hits_next || hits_previous) return Fail(EEXIST, fmt::format("IOVA {:#x} is mapped", iova));
   mappings_.emplace(iova, Mapping{static_cast<std::byte*>(address), size, access});
   return {};

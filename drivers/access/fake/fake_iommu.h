@@ -20,7 +20,8 @@ class FakeIommu final : public Iommu {
   [[nodiscard]] std::size_t PageSize() const override { return 4096; }
   [[nodiscard]] std::string_view name() const override { return "fake"; }
 
-  // The device's side. False if any byte is not mapped with this right: nothing is transferred then, and faults() rises.
+  // The device's side. False if any byte is not mapped with this right: nothing is transferred
+  // then, and faults() rises.
   [[nodiscard]] bool DeviceRead(Iova iova, std::span<std::byte> to);
   [[nodiscard]] bool DeviceWrite(Iova iova, std::span<const std::byte> from);
   [[nodiscard]] std::size_t faults() const { return faults_; }
@@ -31,7 +32,8 @@ class FakeIommu final : public Iommu {
     std::size_t size;
     DmaAccess access;
   };
-  // Calls transfer(host address, offset, length) for each mapped piece of the range, after checking all of it.
+  // Calls transfer(host address, offset, length) for each mapped piece of the range, after checking
+  // all of it.
   template <typename Transfer>
   bool Access(Iova iova, std::size_t size, DmaAccess refused, Transfer transfer);
 

@@ -31,8 +31,7 @@ Result<std::uint32_t> FakePciDevice::ReadConfig(std::size_t offset, std::size_t 
   return value;
 }
 
-Result<void> FakePciDevice::WriteConfig(std::size_t offset, std::size_t size,
-                                        std::uint32_t value) {
+Result<void> FakePciDevice::WriteConfig(std::size_t offset, std::size_t size, std::uint32_t value) {
   if (size > 4 || offset + size > config_.size()) return Fail(EINVAL, "config access");
   for (std::size_t i = 0; i < size; ++i) {
     config_.at(offset + i) = static_cast<std::uint8_t>(value >> (8 * i));
@@ -42,8 +41,8 @@ Result<void> FakePciDevice::WriteConfig(std::size_t offset, std::size_t size,
 
 Result<void> FakePciDevice::SetBusMaster(bool on) {
   auto& command = config_[PCI_COMMAND];
-  command = static_cast<std::uint8_t>(on ? command | PCI_COMMAND_MASTER
-                                         : command & ~PCI_COMMAND_MASTER);
+  command =
+      static_cast<std::uint8_t>(on ? command | PCI_COMMAND_MASTER : command & ~PCI_COMMAND_MASTER);
   return {};
 }
 

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/access/device_use.h"
+
+#include <gmock/gmock.h>
+
+#include "drivers/access/fake/fake_sysfs.h"
+
+namespace carryover {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Optional;
+
+constexpr PciAddress kTested{.domain = 0, .bus = 1, .device = 0, .function = 0};
+constexpr PciAddress kUsed{.domain = 0, .bus = 2, .device = 0, .function = 0};
+constexpr PciId kId{.vendor = 0x8086, .device = 0x10c9};
+
+class DeviceUseTest : public testing::Test {
+ protected:
+  DeviceUseTest() {
+    tree_.AddFunction(kTested, kId, 5);
+    tree_.AddFunction(kUsed, kId, 6);
+  }
+  void AddInterface(const PciAddress& address, const std::string& below, const std::string& name) {
+    tree_.Link("class/net/" + name, tree_.AddObject(address, below + "net/" + name));
+  }
+  std::filesystem::path AddDisk(const PciAddress& address, const std::string& name) {
+    const auto disk = tree_.AddObject(address, "nvme/nvme0/" + name);
+    tree_.Link("class/block/" + name, disk);
+    return disk;
+  }
+  std::optional<std::string> Why(const PciAddress& address) {
+    return WhyInUse(tree_.sysfs(), address, use_);
+  }
+
+  FakeSysfs tree_;
+  MachineUse use_;
+};
+
+TEST_F(DeviceUseTest, LetsAnUnusedDeviceGo) {
+  AddInterface(kTested, "", "eth1");
+  AddInterface(kUsed, "", "eth0");
+  use_.interfaces = {{"eth0", "carries the default route"}};
+  EXPECT_EQ(Why(kTested), std::nullopt);
+  EXPECT_THAT(Why(kUsed), Optional(AllOf(HasSubstr("eth0"), HasSubstr("default route"))));
+}
+
+// A virtio interface is not directly below its PCI function.
+TEST_F(DeviceUseTest, FollowsVirtio) {
+  AddInterface(kUsed, "virtio0/", "ens3");
+  use_.interfaces = {{"ens3", "carries the SSH connection"}};
+  EXPECT_THAT(Why(kUsed), Optional(HasSubstr("SSH connection")));
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+// VLAN over bond over interface: each is virtual, and only the last has a function.
+TEST_F(DeviceUseTest, FollowsBondsAndVlans) {
+  AddInterface(kUsed, "", "eth0");
+  const auto virtual_net = tree_.root() / "devices/virtual/net";
+  tree_.Link("devices/virtual/net/bond0/lower_eth0", tree_.root() / "class/net/eth0");
+  tree_.Link("class/net/bond0", virtual_net / "bond0");
+  tree_.Link("devices/virtual/net/bond0.7/lower_bond0", virtual_net / "bond0");
+  tree_.Link("class/net/bond0.7", virtual_net / "bond0.7");
+  use_.interfaces = {{"bond0.7", "carries the default route"}};
+  EXPECT_THAT(Why(kUsed), Optional(AllOf(HasSubstr("eth0"), HasSubstr("bond0.7"))));
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+TEST_F(DeviceUseTest, FollowsPartitions) {
+  const auto disk = AddDisk(kUsed, "nvme0n1");
+  tree_.AddObject(kUsed, "nvme/nvme0/nvme0n1/nvme0n1p1");
+  tree_.Link("class/block/nvme0n1p1", disk / "nvme0n1p1");
+  use_.block_devices = {{"nvme0n1p1", "is mounted on /"}};
+  EXPECT_THAT(Why(kUsed), Optional(AllOf(HasSubstr("nvme0n1p1"), HasSubstr("mounted on /"))));
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+// LVM over RAID over a disk.
+TEST_F(DeviceUseTest, FollowsDeviceMapperAndRaid) {
+  AddDisk(kUsed, "nvme0n1");
+  const auto virtual_block = tree_.root() / "devices/virtual/block";
+  tree_.Link("devices/virtual/block/md0/slaves/nvme0n1", tree_.root() / "class/block/nvme0n1");
+  tree_.Link("class/block/md0", virtual_block / "md0");
+  tree_.Link("devices/virtual/block/dm-0/slaves/md0", virtual_block / "md0");
+  tree_.Link("class/block/dm-0", virtual_block / "dm-0");
+  use_.block_devices = {{"dm-0", "is used as swap"}};
+  EXPECT_THAT(Why(kUsed), Optional(AllOf(HasSubstr("nvme0n1"), HasSubstr("swap"))));
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+// RAID over a partition whose disk is multipath: it is below its subsystem, not the function.
+TEST_F(DeviceUseTest, FollowsNvmeMultipath) {
+  const auto controller = tree_.AddObject(kUsed, "nvme/nvme0");
+  const std::string subsystem = "devices/virtual/nvme-subsystem/nvme-subsys0";
+  tree_.Link(subsystem + "/nvme0", controller);
+  tree_.WriteFile(subsystem + "/nvme0n1/nvme0n1p1/partition", "1\n");
+  tree_.Link("class/block/nvme0n1", tree_.root() / subsystem / "nvme0n1");
+  tree_.Link("class/block/nvme0n1p1", tree_.root() / subsystem / "nvme0n1/nvme0n1p1");
+  use_.block_devices = {{"nvme0n1p1", "is mounted on /"}};
+  EXPECT_THAT(Why(kUsed), Optional(HasSubstr("mounted on /")));
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+// VFIO takes whole IOMMU groups.
+TEST_F(DeviceUseTest, RefusesGroupMates) {
+  constexpr PciAddress kMate{.domain = 0, .bus = 1, .device = 0, .function = 1};
+  tree_.AddFunction(kMate, kId, 5);
+  AddInterface(kMate, "", "eth0");
+  use_.interfaces = {{"eth0", "carries the default route"}};
+  EXPECT_THAT(Why(kTested), Optional(AllOf(HasSubstr("IOMMU group"), HasSubstr("0000:01:00.1"))));
+}
+
+// Virtual functions go when the driver of their physical function goes.
+TEST_F(DeviceUseTest, RefusesPhysicalFunctionsOfUsedVirtualOnes) {
+  constexpr PciAddress kVirtual{.domain = 0, .bus = 1, .device = 0x10, .function = 0};
+  tree_.AddFunction(kVirtual, kId, 7);
+  tree_.Link("bus/pci/devices/0000:01:00.0/virtfn0", "../0000:01:10.0");
+  AddInterface(kVirtual, "", "eth0");
+  use_.interfaces = {{"eth0", "carries the default route"}};
+  EXPECT_THAT(Why(kTested), Optional(AllOf(HasSubstr("virtual"), HasSubstr("0000:01:10.0"))));
+}
+
+// 0000:01:00.0 must not match a path of 0000:01:00.00 or the like.
+TEST_F(DeviceUseTest, ComparesWholePathElements) {
+  tree_.WriteFile("devices/pci0000:00/0000:01:00.0x/net/eth0/x", "");
+  tree_.Link("class/net/eth0", tree_.root() / "devices/pci0000:00/0000:01:00.0x/net/eth0");
+  use_.interfaces = {{"eth0", "carries the default route"}};
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+}  // namespace
+}  // namespace carryover

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/access/driver_watch.h"
+
+#include <gmock/gmock.h>
+
+#include <string>
+
+namespace carryover {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::Optional;
+
+constexpr PciAddress kAddress{.domain = 0, .bus = 1, .device = 0, .function = 0};
+
+std::string Uevent(std::initializer_list<std::string_view> lines) {
+  std::string text;
+  for (const std::string_view line : lines) {
+    text += line;
+    text += '\0';
+  }
+  return text;
+}
+
+TEST(DriverWatchTest, ReadsABind) {
+  const std::string text = Uevent(
+      {"bind@/devices/pci0000:00/0000:00:1c.0/0000:01:00.0", "ACTION=bind",
+       "DEVPATH=/devices/pci0000:00/0000:00:1c.0/0000:01:00.0", "SUBSYSTEM=pci", "DRIVER=igb",
+       "PCI_CLASS=20000", "PCI_ID=8086:10C9", "PCI_SLOT_NAME=0000:01:00.0", "SEQNUM=1412"});
+  EXPECT_THAT(ParseDriverEvent(text), Optional(DriverEvent{kAddress, "igb", true}));
+}
+
+TEST(DriverWatchTest, ReadsAnUnbind) {
+  const std::string text = Uevent({"unbind@/devices/x", "ACTION=unbind", "SUBSYSTEM=pci",
+                                   "PCI_SLOT_NAME=0000:01:00.0", "SEQNUM=7"});
+  EXPECT_THAT(ParseDriverEvent(text), Optional(DriverEvent{kAddress, "", false}));
+}
+
+TEST(DriverWatchTest, DropsWhatIsNoDriverEvent) {
+  const std::string added =
+      Uevent({"add@/devices/x", "ACTION=add", "SUBSYSTEM=pci", "PCI_SLOT_NAME=0000:01:00.0"});
+  const std::string virtio = Uevent({"bind@/devices/x", "ACTION=bind", "SUBSYSTEM=virtio"});
+  const std::string garbage = "libudev\0\xfe\xed\xca\xfe";
+  const std::string bad_address =
+      Uevent({"bind@/x", "ACTION=bind", "SUBSYSTEM=pci", "PCI_SLOT_NAME=nowhere"});
+  for (const std::string& text : {added, virtio, garbage, bad_address, std::string()}) {
+    EXPECT_EQ(ParseDriverEvent(text), std::nullopt) << text;
+  }
+}
+
+// A message cut off in its middle is read as far as it goes.
+TEST(DriverWatchTest, ReadsWithoutAFinalZero) {
+  const std::string text = Uevent({"bind@/x", "ACTION=bind", "SUBSYSTEM=pci", "DRIVER=igb"}) +
+                           "PCI_SLOT_NAME=0000:01:00.0";
+  EXPECT_THAT(ParseDriverEvent(text), Optional(DriverEvent{kAddress, "igb", true}));
+}
+
+TEST(DriverWatchTest, GivesUpAtTheDeadline) {
+  auto watch = DriverWatch::Open();
+  ASSERT_TRUE(watch) << watch.error().ToString();
+  const auto start = Deadline::Clock::now();
+  const auto event = watch->Next(kAddress, Deadline::After(milliseconds(30)));
+  ASSERT_FALSE(event);
+  EXPECT_EQ(event.error().code, ETIMEDOUT);
+  EXPECT_LT(Deadline::Clock::now() - start, seconds(5));
+}
+
+}  // namespace
+}  // namespace carryover
