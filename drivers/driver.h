@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The contract that every driver keeps. Fixtures and tests know drivers only by this.
 //
-// A driver makes one PCI function copy memory by DMA. Its state, rings and bounce buffers live in one DMA region that
-// the caller owns: whoever preserves that region preserves the driver.
+// A driver makes one PCI function copy memory by DMA. Its state, rings and bounce buffers live in
+// one DMA region that the caller owns: whoever preserves that region preserves the driver.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,8 @@ struct DriverTraits {
   std::string_view name;           // "igb"
   std::size_t region_size = 0;     // bytes of DMA region that Start() needs, a multiple of 4096
   std::size_t max_copy_bytes = 0;  // largest DmaCopy::length
-  std::size_t max_in_flight = 0;   // DmaCopy's of the largest length that Copy() takes before a Wait()
+  std::size_t max_in_flight =
+      0;  // DmaCopy's of the largest length that Copy() takes before a Wait()
   InterruptKind interrupt = InterruptKind::kMsix;  // kind that RaiseInterrupt() uses, vector 0
 };
 
@@ -44,40 +45,46 @@ class Driver {
 
   [[nodiscard]] virtual const DriverTraits& traits() const = 0;
 
-  // Resets the device and makes it ready to copy. `region` is zeroed, at least traits().region_size, page aligned,
-  // and outlives the driver or the next Stop(). Bus master is on after return.
-  // Guarantees: no interrupt is raised; nothing is written outside the region.
+  // Resets the device and makes it ready to copy. `region` is zeroed, at least
+  // traits().region_size, page aligned, and outlives the driver or the next Stop(). Bus master is
+  // on after return. Guarantees: no interrupt is raised; nothing is written outside the region.
   // Errors: ENODEV (all ones: device gone), ETIMEDOUT (hardware never ready), EINVAL (region).
   [[nodiscard]] virtual Result<void> Start(DmaRegion region, Deadline deadline) = 0;
 
-  // Posts the copies and returns at once; one doorbell for all of them. The device reads [source, +length) and
-  // writes [destination, +length), and no byte besides outside its region. Order between copies is not promised.
-  // Errors: EINVAL (length 0 or above max_copy_bytes), ENOSPC (more than fits: nothing was posted).
+  // Posts the copies and returns at once; one doorbell for all of them. The device reads [source,
+  // +length) and writes [destination, +length), and no byte besides outside its region. Order
+  // between copies is not promised. Errors: EINVAL (length 0 or above max_copy_bytes), ENOSPC (more
+  // than fits: nothing was posted).
   [[nodiscard]] virtual Result<void> Copy(std::span<const DmaCopy> copies) = 0;
 
   // Returns when every posted copy is complete and its data visible to the CPU.
-  // Errors: ETIMEDOUT, EIO (the device reports an error), ENODEV. After an error only Start() or Stop() may follow.
+  // Errors: ETIMEDOUT, EIO (the device reports an error), ENODEV. After an error only Start() or
+  // Stop() may follow.
   [[nodiscard]] virtual Result<void> Wait(Deadline deadline) = 0;
 
-  // Makes the device raise vector 0 of traits().interrupt once. The caller has enabled it on the PciDevice.
+  // Makes the device raise vector 0 of traits().interrupt once. The caller has enabled it on the
+  // PciDevice.
   [[nodiscard]] virtual Result<void> RaiseInterrupt() = 0;
 
-  // After return the device does no DMA and raises no interrupt until Resume() or Start(). Posted copies that are not
-  // complete stay in the rings. Errors: ETIMEDOUT.
+  // After return the device does no DMA and raises no interrupt until Resume() or Start(). Posted
+  // copies that are not complete stay in the rings. Errors: ETIMEDOUT.
   [[nodiscard]] virtual Result<void> Quiesce(Deadline deadline) = 0;
 
   // Undoes Quiesce().
   [[nodiscard]] virtual Result<void> Resume(Deadline deadline) = 0;
 
-  // Writes into the region what Attach() needs. The device may be running, nothing may be posted and not waited for.
+  // Writes into the region what Attach() needs. The device may be running, nothing may be posted
+  // and not waited for.
   [[nodiscard]] virtual Result<void> Save() = 0;
 
-  // Takes over a running device, without reset, from a region that Save() wrote, at the same IOVA. Call it instead of
-  // Start(), on a driver object that was just made. Errors: EINVAL (no saved state, or of another version, device or
-  // IOVA), ENODEV, EIO (the device is not in the saved state).
+  // Takes over a running device, without reset, from a region that Save() wrote, at the same IOVA.
+  // Call it instead of Start(), on a driver object that was just made. Errors: EINVAL (no saved
+  // state, or of another version, device or IOVA), ENODEV, EIO (the device is not in the saved
+  // state).
   [[nodiscard]] virtual Result<void> Attach(DmaRegion region) = 0;
 
-  // Ends all DMA and interrupts and leaves the device reset, bus master off. The region is no longer used.
+  // Ends all DMA and interrupts and leaves the device reset, bus master off. The region is no
+  // longer used.
   [[nodiscard]] virtual Result<void> Stop(Deadline deadline) = 0;
 };
 

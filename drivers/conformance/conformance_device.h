@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What the driver conformance suite asks of a driver's fake device, besides working.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "drivers/access/fake/fake_pci_device.h"
+#include "drivers/driver.h"
+
+namespace carryover {
+
+class ConformanceDevice {
+ public:
+  virtual ~ConformanceDevice() = default;
+
+  [[nodiscard]] virtual FakePciDevice& device() = 0;
+
+  // The device is unplugged: registers read as all ones, writes are lost.
+  virtual void SetGone(bool gone) = 0;
+  // The device takes doorbells and does nothing; when it hangs no more, it goes on with what it
+  // has.
+  virtual void SetHung(bool hung) = 0;
+  // A hung device does `units` (1 or more) of its own units of work, then hangs again.
+  virtual void LetThrough(std::size_t units) = 0;
+  // A reset that is begun never ends.
+  virtual void SetResetStuck(bool stuck) = 0;
+  // The device reports an error for what it does next.
+  virtual void FailNextCopy() = 0;
+
+  // Writes that made the device look for work.
+  [[nodiscard]] virtual std::size_t doorbells() const = 0;
+  // Resets by register; resets of the function are the FakePciDevice's.
+  [[nodiscard]] virtual std::size_t resets() const = 0;
+  // What the driver did and the data sheet forbids.
+  [[nodiscard]] virtual const std::vector<std::string>& violations() const = 0;
+};
+
+// One instance of the suite.
+struct ConformanceCase {
+  std::string name;  // letters and digits
+  const DriverEntry* entry = nullptr;
+  std::function<std::unique_ptr<ConformanceDevice>()> make_device;
+};
+
+}  // namespace carryover

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/igb/fake/fake_igb.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "drivers/igb/registers.h"
+
+namespace carryover::igb {
+namespace {
+
+constexpr std::size_t kBarBytes = 0x20000;  // 9.3.6.1: BAR 0 is 128 KiB
+constexpr std::size_t kMinFrame = 60;       // without CRC
+constexpr std::size_t kMaxFrame = 9728;     // with CRC
+constexpr std::size_t kCrc = 4;
+
+std::span<std::byte> BytesOf(auto& object) { return std::as_writable_bytes(std::span(&object, 1)); }
+
+}  // namespace
+
+FakeIgb::FakeIgb(Flavour flavour) : flavour_(flavour), function_(*this), registers_(kBarBytes / 4) {
+  const std::uint16_t subsystem = flavour == Flavour::kQemu ? 0x1af4 : 0x8086;
+  function_.config()[0x2c] = static_cast<std::uint8_t>(subsystem);
+  function_.config()[0x2d] = static_cast<std::uint8_t>(subsystem >> 8);
+  ResetRegisters();
+}
+
+void FakeIgb::ResetRegisters() {
+  std::ranges::fill(registers_, 0);
+  Reg(Ctrl::kOffset) = Ctrl::kFullDuplex | Ctrl::kSpeed1000;
+  Reg(Status::kOffset) = 0;
+  Reg(Eecd::kOffset) = Eecd::kPresent;
+  Reg(Gcr::kOffset) = Gcr::kCompletionTimeoutResend;
+  Reg(Rxdctl::kOffset) = Bit(16);
+  Reg(Rlpml::kOffset) = kMaxFrame;
+  frame_.clear();
+  eeprom_polls_ = 0;
+  wedged_ = false;
+  if (flavour_ == Flavour::kQemu) phy_control_ = PhyControl::kAutoNegotiation;
+}
+
+void FakeIgb::SetHung(bool hung) {
+  hung_ = hung;
+  budget_ = SIZE_MAX;
+  if (!hung) Transmit();
+}
+
+void FakeIgb::LetThrough(std::size_t units) {
+  hung_ = false;
+  budget_ = units;
+  Transmit();
+}
+
+void FakeIgb::CheckAccess(std::size_t offset) {
+  if (std::chrono::steady_clock::now() < quiet_until_) {
+    Violation(fmt::format("access to {:#x} within 1 ms of CTRL.RST (4.2.1.6.1)", offset));
+  }
+}
+
+bool FakeIgb::QueueOn(std::size_t control, std::size_t unit) const {
+  return (registers_[control / 4] & Rxdctl::kEnable) != 0 && (registers_[unit / 4] & Bit(1)) != 0;
+}
+
+bool FakeIgb::MasterEnabled() { return (ReadStatus() & Status::kGioMasterEnable) != 0; }
+
+bool FakeIgb::LoopsBack() const {
+  if (flavour_ == Flavour::kQemu) return (Register(Rctl::kOffset) & Rctl::kLoopbackMac) != 0;
+  constexpr std::uint32_t kForced = Ctrl::kForceSpeed | Ctrl::kForceDuplex | Ctrl::kSpeed1000 |
+                                    Ctrl::kFullDuplex | Ctrl::kSetLinkUp;
+  constexpr std::uint16_t kPhy =
+      PhyControl::kLoopback | PhyControl::kSpeed1000 | PhyControl::kFullDuplex;
+  return phy_control_ == kPhy && (Register(Ctrl::kOffset) & kForced) == kForced;
+}
+
+std::uint32_t FakeIgb::ReadStatus() {
+  std::uint32_t status = Reg(Status::kOffset);
+  if (flavour_ == Flavour::kHardware && LoopsBack()) status |= Status::kLinkUp;
+  if ((Reg(Ctrl::kOffset) & (Ctrl::kGioMasterDisable | Ctrl::kLinkReset)) == 0) {
+    status |= Status::kGioMasterEnable;
+  }
+  return status;
+}
+
+std::uint32_t FakeIgb::Read32(std::size_t offset) {
+  if (gone_) return kAllOnes;
+  CheckAccess(offset);
+  std::uint32_t value = Reg(offset);
+  switch (offset) {
+    case Status::kOffset:
+      return ReadStatus();
+    case Eecd::kOffset:  // AUTO_RD rises some time after the reset
+      if (flavour_ == Flavour::kHardware && !eeprom_stuck_ && ++eeprom_polls_ > 2) {
+        value |= Eecd::kAutoReadDone;
+      }
+      return value;
+    case Eemngctl::kOffset:
+      return flavour_ == Flavour::kHardware && ++eeprom_polls_ > 5
+                 ? value | Bit(Eemngctl::kConfigDoneShift)
+                 : value;
+    case Swsm::kOffset:
+      Reg(offset) |= Swsm::kSoftware;  // whoever reads 0 has it
+      return value;
+    case SwFwSync::kOffset:
+      return firmware_holds_phy_ ? value | SwFwSync::kPhy0 << SwFwSync::kFirmwareShift : value;
+    case Txdctl::kOffset:
+      return QueueOn(Txdctl::kOffset, Tctl::kOffset) ? value : value & ~Txdctl::kEnable;
+    case Rxdctl::kOffset:
+      return QueueOn(Rxdctl::kOffset, Rctl::kOffset) ? value : value & ~Rxdctl::kEnable;
+    case Icr::kOffset:
+      Reg(offset) = 0;
+      return value;
+    case Eicr::kOffset:
+      if (Reg(Eiac::kOffset) != 0) Violation("EICR read with EIAC set (8.8.5)");
+      return value;
+    default:
+      return value;
+  }
+}
+
+void FakeIgb::Write32(std::size_t offset, std::uint32_t value) {
+  if (gone_) return;
+  CheckAccess(offset);
+  switch (offset) {
+    case Ctrl::kOffset:
+      if ((value & Ctrl::kReset) == 0) break;
+      ++resets_;
+      ResetRegisters();
+      if (reset_stuck_) Reg(Ctrl::kOffset) |= Ctrl::kReset;
+      quiet_until_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+      return;
+    case Status::kOffset:
+      return;
+    case Mdic::kOffset:
+      return WriteMdic(value);
+    case Swsm::kOffset:
+      if (firmware_holds_phy_) value &= ~Swsm::kFirmware;
+      break;
+    case Tdbal::kOffset:
+    case Rdbal::kOffset:
+      if (value % kRingAlignment != 0) Violation("ring base is not 128-byte aligned");
+      break;
+    case Tdlen::kOffset:
+    case Rdlen::kOffset:
+      if (value % kRingAlignment != 0 || value > kRingMaxBytes) Violation("bad ring length");
+      break;
+    case Txdctl::kOffset:
+    case Rxdctl::kOffset:
+      if ((value & Txdctl::kEnable) == 0 && queues_stuck_) return;
+      if ((value & ~Reg(offset) & Txdctl::kEnable) != 0) {  // 8.12.13: initialises the queue
+        Reg(offset == Txdctl::kOffset ? Tdh::kOffset : Rdh::kOffset) = 0;
+        if (Reg(offset == Txdctl::kOffset ? Tdlen::kOffset : Rdlen::kOffset) == 0) {
+          Violation("queue enabled without a ring");
+        }
+      }
+      break;
+    case Rctl::kOffset:
+      if (flavour_ == Flavour::kHardware && (value & Rctl::kLoopbackMask) != 0) {
+        Violation("RCTL.LBM is not 00b with the internal PHY (8.10.1)");
+      }
+      break;
+    case Tdt::kOffset:
+    case Rdt::kOffset:
+      return WriteTail(offset, value);
+    case Eims::kOffset:
+      Reg(Eims::kOffset) |= value;
+      return RaisePending();
+    case Eimc::kOffset:
+      Reg(Eims::kOffset) &= ~value;
+      return;
+    case Eicr::kOffset:
+      Reg(Eicr::kOffset) &= ~value;
+      return;
+    case Eics::kOffset:
+      Reg(Eicr::kOffset) |= value;
+      return RaisePending();
+    case Imc::kOffset:
+      return;
+    default:
+      break;
+  }
+  Reg(offset) = value;
+}
+
+void FakeIgb::RaisePending() {
+  const std::uint32_t pending = Reg(Eicr::kOffset) & Reg(Eims::kOffset);
+  if ((Reg(Gpie::kOffset) & Gpie::kMultipleMsix) == 0 || !MasterEnabled()) return;
+  for (unsigned vector = 0; vector < 10; ++vector) {
+    if ((pending & Bit(vector)) != 0) function_.Raise(InterruptKind::kMsix, vector);
+  }
+  Reg(Eicr::kOffset) &= ~(pending & Reg(Eiac::kOffset));
+}
+
+void FakeIgb::WriteMdic(std::uint32_t value) {
+  if ((Reg(SwFwSync::kOffset) & SwFwSync::kPhy0) == 0)
+    Violation("PHY used without SW_FW_SYNC (4.7)");
+  const unsigned phy_register = (value >> Mdic::kRegisterShift) & Mdic::kRegisterMask;
+  if ((value & Mdic::kWrite) != 0 && phy_register == PhyControl::kRegister) {
+    phy_control_ = static_cast<std::uint16_t>(value & Mdic::kDataMask);
+    if (flavour_ == Flavour::kQemu && (phy_control_ & PhyControl::kRestartAutoNegotiation) != 0) {
+      Reg(Status::kOffset) |= Status::kLinkUp;
+    }
+  }
+  Reg(Mdic::kOffset) = value | Mdic::kReady;
+}
+
+void FakeIgb::WriteTail(std::size_t offset, std::uint32_t value) {
+  const bool transmit = offset == Tdt::kOffset;
+  const std::uint32_t bytes = Reg(transmit ? Tdlen::kOffset : Rdlen::kOffset);
+  const bool on =
+      transmit ? QueueOn(Txdctl::kOffset, Tctl::kOffset) : QueueOn(Rxdctl::kOffset, Rctl::kOffset);
+  if (value != 0 || on) {  // the initial zero is written before the queue is on
+    if (value * sizeof(TxDescriptor) >= bytes) Violation("tail outside of the ring");
+    if (!on) Violation("tail moved while the queue is off");
+  }
+  Reg(offset) = value;
+  if (transmit && on) {
+    ++doorbells_;
+    Transmit();
+  }
+}
+
+// Adds what the descriptor says to the frame. False if its DMA was refused.
+bool FakeIgb::Gather(const TxDescriptor& descriptor) {
+  constexpr std::uint32_t kWanted = TxDescriptor::kTypeData | TxDescriptor::kExtension;
+  if ((descriptor.command & (TxDescriptor::kTypeMask | TxDescriptor::kExtension)) != kWanted) {
+    Violation(fmt::format("not an advanced data descriptor: {:#010x}", descriptor.command));
+  }
+  const std::size_t before = frame_.size();
+  frame_.resize(before + (descriptor.command & TxDescriptor::kLengthMask));
+  return function_.DmaRead(descriptor.address, std::span(frame_).subspan(before));
+}
+
+void FakeIgb::Transmit() {
+  std::uint32_t payload = 0;
+  while (!hung_ && !gone_ && !wedged_ && MasterEnabled() &&
+         QueueOn(Txdctl::kOffset, Tctl::kOffset) && Reg(Tdh::kOffset) != Reg(Tdt::kOffset)) {
+    const std::uint32_t head = Reg(Tdh::kOffset);
+    const Iova at = (Iova{Reg(Tdbah::kOffset)} << 32 | Reg(Tdbal::kOffset)) + head * 16;
+    TxDescriptor descriptor;
+    wedged_ = !function_.DmaRead(at, BytesOf(descriptor));
+    if (wedged_) return;
+    if (frame_.empty()) payload = descriptor.status >> TxDescriptor::kPayloadShift;
+    wedged_ = !Gather(descriptor);
+    if (wedged_) return;
+    Reg(Tdh::kOffset) = (head + 1) * 16 >= Reg(Tdlen::kOffset) ? 0 : head + 1;
+    if ((descriptor.command & TxDescriptor::kEndOfPacket) != 0) {
+      if ((descriptor.command & TxDescriptor::kInsertCrc) == 0) Violation("frame without IFCS");
+      if (payload != frame_.size()) Violation("PAYLEN is not the frame's length (7.2.2.3.11)");
+      auto frame = std::exchange(frame_, {});
+      if (frame.size() < kMinFrame && (Reg(Tctl::kOffset) & Tctl::kPadShortPackets) != 0) {
+        frame.resize(kMinFrame);
+      }
+      if (frame.size() + kCrc > kMaxFrame) Violation("frame above 9.5 KB");
+      if (!LoopsBack()) {
+        ++frames_to_cable_;
+      } else if (!std::exchange(lose_next_, false)) {
+        Receive(std::move(frame));
+      }
+      if (--budget_ == 0) hung_ = true;
+    }
+    if ((descriptor.command & TxDescriptor::kReportStatus) != 0) {
+      TxDescriptor done;
+      done.status = TxDescriptor::kDone;
+      wedged_ = wedged_ || !function_.DmaWrite(at, BytesOf(done));
+    }
+  }
+}
+
+bool FakeIgb::Accepts(const std::vector<std::byte>& frame) {
+  const auto byte = [&frame](std::size_t i) { return std::to_integer<std::uint32_t>(frame[i]); };
+  if ((ReadStatus() & Status::kLinkUp) == 0 || !QueueOn(Rxdctl::kOffset, Rctl::kOffset)) {
+    return false;
+  }
+  if (frame.size() + kCrc > Reg(Rlpml::kOffset)) return false;
+  if (frame.size() > 1514 && (Reg(Rctl::kOffset) & Rctl::kLongPackets) == 0) return false;
+  if ((byte(12) << 8 | byte(13)) == 0x8808) return false;  // MAC control is for the MAC
+  const std::uint32_t low = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
+  const std::uint32_t high = byte(4) | byte(5) << 8;
+  return (Reg(Rctl::kOffset) & Bit(3)) != 0 ||  // UPE
+         (low == Reg(Ral0::kOffset) && (high | Rah0::kValid) == Reg(Rah0::kOffset));
+}
+
+void FakeIgb::Receive(std::vector<std::byte> frame) {
+  if (!MasterEnabled() || !Accepts(frame)) return;
+  const std::uint32_t head = Reg(Rdh::kOffset);
+  if (head == Reg(Rdt::kOffset)) return Violation("frame received with no descriptor posted");
+  const Iova at = (Iova{Reg(Rdbah::kOffset)} << 32 | Reg(Rdbal::kOffset)) + head * 16;
+  RxDescriptor descriptor;
+  wedged_ = !function_.DmaRead(at, BytesOf(descriptor));
+  if (wedged_) return;
+  const std::uint32_t srrctl = Reg(Srrctl::kOffset);
+  const std::size_t header = ((srrctl >> Srrctl::kHeaderShift) & Srrctl::kHeaderMask) * 64;
+  const std::size_t buffer = (srrctl & Srrctl::kPacketKilobytesMask) * std::size_t{1024};
+  if ((srrctl & Srrctl::kTypeMask) != Srrctl::kSplitAlwaysUseHeader || header == 0) {
+    return Violation("SRRCTL: only 'split, always use header buffer' is modelled");
+  }
+  if (descriptor.packet == 0 || descriptor.header == 0 || descriptor.header % 2 != 0) {
+    return Violation("null or odd receive buffer (7.1.5)");
+  }
+  if ((Reg(Rctl::kOffset) & Rctl::kStripCrc) == 0) frame.resize(frame.size() + kCrc);
+  // 7.1.6, a header that is not recognised: BSIZEHEADER bytes into the one, the rest to the other.
+  const std::size_t split = std::min(header, frame.size());
+  const std::size_t rest = frame.size() - split;
+  if (rest > buffer) return Violation("frame in several descriptors: not modelled");
+  wedged_ = !function_.DmaWrite(descriptor.header, std::span(frame).first(split)) ||
+            !function_.DmaWrite(descriptor.packet, std::span(frame).subspan(split));
+  if (wedged_) return;
+  std::uint32_t status = RxDescriptor::kDone | RxDescriptor::kEndOfPacket;
+  if (std::exchange(fail_next_, false)) status |= RxDescriptor::kReceiveError;
+  RxDescriptor done;
+  done.packet = static_cast<std::uint64_t>(split) << 21;  // HDR_LEN
+  done.header = std::uint64_t{rest} << 32 | status;
+  wedged_ = !function_.DmaWrite(at, BytesOf(done));
+  Reg(Rdh::kOffset) = (head + 1) * 16 >= Reg(Rdlen::kOffset) ? 0 : head + 1;
+}
+
+std::uint8_t FakeIgb::Read8(std::size_t offset) {
+  Violation("8-bit access");
+  return static_cast<std::uint8_t>(Read32(offset & ~std::size_t{3}));
+}
+std::uint16_t FakeIgb::Read16(std::size_t offset) {
+  Violation("16-bit access");
+  return static_cast<std::uint16_t>(Read32(offset & ~std::size_t{3}));
+}
+std::uint64_t FakeIgb::Read64(std::size_t offset) {
+  Violation("64-bit access");
+  return Read32(offset);
+}
+void FakeIgb::Write8(std::size_t, std::uint8_t) { Violation("8-bit access"); }
+void FakeIgb::Write16(std::size_t, std::uint16_t) { Violation("16-bit access"); }
+void FakeIgb::Write64(std::size_t, std::uint64_t) { Violation("64-bit access"); }
+
+}  // namespace carryover::igb

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/registry.h"
+
+#include <algorithm>
+#include <array>
+
+#include "drivers/igb/igb.h"
+
+namespace carryover {
+namespace {
+
+template <typename Matches>
+const DriverEntry* First(Matches matches) {
+  const auto drivers = Drivers();
+  const auto found = std::ranges::find_if(drivers, matches);
+  return found == drivers.end() ? nullptr : *found;
+}
+
+}  // namespace
+
+std::span<const DriverEntry* const> Drivers() {
+  static const std::array kDrivers{&igb::Entry()};
+  return kDrivers;
+}
+
+std::string DriverNames() {
+  std::string names;
+  for (const DriverEntry* entry : Drivers()) {
+    if (!names.empty()) names += ", ";
+    names += entry->name;
+  }
+  return names;
+}
+
+const DriverEntry* FindDriver(std::string_view name) {
+  return First([name](const DriverEntry* entry) { return entry->name == name; });
+}
+
+const DriverEntry* DriverFor(PciId id) {
+  return First([id](const DriverEntry* entry) { return entry->probe(id); });
+}
+
+}  // namespace carryover
