@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Tests that go wrong on purpose, each in one way, so that the runner's verdicts are proved on a real kernel.
-// They are selected only with --hidden.
+// Tests that go wrong on purpose, each in one way, so that the runner's verdicts are proved on a
+// real kernel. They are selected only with --hidden.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -28,14 +28,14 @@ class HiddenFault : public ContinuityTest {
   static Result<UniqueFd> Note() {
     UniqueFd memory(memfd_create("note", MFD_CLOEXEC));
     if (!memory.valid()) return FailErrno("memfd_create");
-    if (pwrite(memory.get(), kNote.data(), kNote.size(), 0) != kNote.size()) {
+    if (pwrite(memory.get(), kNote.data(), kNote.size(), 0) != std::ssize(kNote)) {
       return FailErrno("write the note");
     }
     return memory;
   }
   static void ExpectNote(const UniqueFd& memory) {
     std::array<char, 16> found{};
-    ASSERT_EQ(pread(memory.get(), found.data(), found.size(), 0), found.size());
+    ASSERT_EQ(pread(memory.get(), found.data(), found.size(), 0), std::ssize(found));
     EXPECT_EQ(found, kNote);
   }
   static void Sysrq(char key) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <liburing.h>
 #include <linux/liveupdate.h>
 #include <linux/memfd.h>
 #include <sys/epoll.h>
@@ -15,8 +16,6 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
-
-#include <liburing.h>
 
 #include <array>
 #include <cstring>
@@ -44,9 +43,7 @@ class LiveUpdateRules : public ::testing::Test {
     ASSERT_OK(session);
     session_.emplace(std::move(*session));
   }
-  static std::string Name(std::string_view suffix) {
-    return fmt::format("rules-{}", suffix);
-  }
+  static std::string Name(std::string_view suffix) { return fmt::format("rules-{}", suffix); }
   [[nodiscard]] const LiveUpdateSession& session() const { return *session_; }
   void CloseSession() { session_.reset(); }
 
@@ -112,13 +109,9 @@ TEST_F(LiveUpdateRules, UnknownSessionCannotBeRetrieved) {
   EXPECT_THAT(RetrieveSession(Name("never made")), FailsWith(ENOENT));
 }
 
-TEST_F(LiveUpdateRules, MemfdIsPreserved) {
-  EXPECT_OK(session().Preserve(Memfd(4096).get(), 1));
-}
+TEST_F(LiveUpdateRules, MemfdIsPreserved) { EXPECT_OK(session().Preserve(Memfd(4096).get(), 1)); }
 
-TEST_F(LiveUpdateRules, EmptyMemfdIsPreserved) {
-  EXPECT_OK(session().Preserve(Memfd(0).get(), 1));
-}
+TEST_F(LiveUpdateRules, EmptyMemfdIsPreserved) { EXPECT_OK(session().Preserve(Memfd(0).get(), 1)); }
 
 // memfd_luo_can_preserve() asks for shmem without a link: an unlinked tmpfs file is that, too.
 TEST_F(LiveUpdateRules, UnlinkedTmpfsFileIsPreserved) {
@@ -273,7 +266,7 @@ INSTANTIATE_TEST_SUITE_P(
                         }},
         UnsupportedFile{"HugetlbMemfd",
                         [] { return UniqueFd(memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB)); }}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& test) { return test.param.name; });
 
 // Every ioctl begins with its size: luo_ioctl(), luo_session_ioctl(), copy_struct_from_user().
 struct IoctlCase {
@@ -365,7 +358,7 @@ INSTANTIATE_TEST_SUITE_P(
                                 sizeof(liveupdate_session_finish), false, false},
                       IoctlCase{"GetName", LIVEUPDATE_SESSION_GET_NAME,
                                 sizeof(liveupdate_session_get_name), false, true}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& test) { return test.param.name; });
 
 TEST_F(LiveUpdateRules, ReservedFieldOfGetNameMustBeZero) {
   liveupdate_session_get_name request{};
@@ -375,7 +368,8 @@ TEST_F(LiveUpdateRules, ReservedFieldOfGetNameMustBeZero) {
   EXPECT_EQ(errno, EINVAL);
 }
 
-// luo_session_ioctl(): a number outside the table is EINVAL, a known number with another encoding ENOTTY.
+// luo_session_ioctl(): a number outside the table is EINVAL, a known number with another encoding
+// ENOTTY.
 TEST_F(LiveUpdateRules, UnknownIoctlIsRefused) {
   EXPECT_EQ(ioctl(session().fd(), _IO(LIVEUPDATE_IOCTL_TYPE, 0x7f), nullptr), -1);
   EXPECT_EQ(errno, EINVAL);

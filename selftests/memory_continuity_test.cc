@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The claim `memory`: a preserved memfd keeps every byte, at the same physical place. No device is needed.
+// The claim `memory`: a preserved memfd keeps every byte, at the same physical place. No device is
+// needed.
+#include "fixtures/memory/memory_continuity.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -10,7 +13,6 @@
 #include <array>
 #include <cstring>
 
-#include "fixtures/memory/memory_continuity.h"
 #include "fixtures/result_matchers/result_matchers.h"
 
 namespace carryover {
@@ -22,9 +24,9 @@ constexpr std::size_t kMiB = 1024 * kKiB;
 
 // Sizes. One test a size, so that a verdict names the size at which memory is lost.
 
-#define SIZE_IS_KEPT(Name, bytes)                                                                \
-  CONTINUITY_TEST(MemoryContinuity, Name, PatternRecord, #bytes " of memory keep every byte")    \
-  ARM(MemoryContinuity, Name) { ArmPattern(bytes, PageKind::kBase, record); }                    \
+#define SIZE_IS_KEPT(Name, bytes)                                                             \
+  CONTINUITY_TEST(MemoryContinuity, Name, PatternRecord, #bytes " of memory keep every byte") \
+  ARM(MemoryContinuity, Name) { ArmPattern(bytes, PageKind::kBase, record); }                 \
   VERIFY(MemoryContinuity, Name) { VerifyPattern(record); }
 
 SIZE_IS_KEPT(OnePage, kPage)
@@ -142,7 +144,8 @@ VERIFY(MemoryContinuity, OwnerKeepsItMapped) { VerifyPattern(record); }
 CONTINUITY_TEST(MemoryContinuity, OwnerProcessDied, PatternRecord,
                 "Memory of a process that died after preserving is kept by the session's holder")
 ARM(MemoryContinuity, OwnerProcessDied) {
-  // The child fills memory that this process never has open: /proc/CHILD/fd gives it to the session.
+  // The child fills memory that this process never has open: /proc/CHILD/fd gives it to the
+  // session.
   ASSERT_NO_FATAL_FAILURE(ArmPatternInChildProcess(16 * kPage, record));
 }
 VERIFY(MemoryContinuity, OwnerProcessDied) { VerifyPattern(record); }
@@ -245,9 +248,7 @@ VERIFY(MemoryContinuity, FilePositionOfTheFreezeCounts) {
 
 CONTINUITY_TEST(MemoryContinuity, RetrievedMemoryIsOrdinary, PatternRecord,
                 "Retrieved memory can be written, grown, shrunk and punched again")
-ARM(MemoryContinuity, RetrievedMemoryIsOrdinary) {
-  ArmPattern(8 * kPage, PageKind::kBase, record);
-}
+ARM(MemoryContinuity, RetrievedMemoryIsOrdinary) { ArmPattern(8 * kPage, PageKind::kBase, record); }
 VERIFY(MemoryContinuity, RetrievedMemoryIsOrdinary) {
   ASSERT_OK_AND_ASSIGN(const UniqueFd memory, Retrieve(record.token));
   WriteWord(memory, 0, 1);

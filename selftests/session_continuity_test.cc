@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Sessions and files across a kexec: many of them, in any order, and the rules of incoming sessions.
+// Sessions and files across a kexec: many of them, in any order, and the rules of incoming
+// sessions.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -160,7 +161,8 @@ VERIFY(SessionContinuity, TokensAreAnyNumber) {
   }
 }
 
-CONTINUITY_TEST(SessionContinuity, EmptySession, NothingRecord, "A session without files comes back")
+CONTINUITY_TEST(SessionContinuity, EmptySession, NothingRecord,
+                "A session without files comes back")
 ARM(SessionContinuity, EmptySession) {
   ASSERT_OK_AND_ASSIGN(LiveUpdateSession session, CreateExtraSession(1));
   Continuity::Get().KeepSession(std::move(session));
@@ -190,8 +192,9 @@ VERIFY(SessionContinuity, NameIsKept) {
 }
 
 // Rules of an incoming session: luo_session_retrieve(), luo_session_ioctl(), luo_retrieve_file().
-CONTINUITY_TEST(SessionContinuity, IncomingRules, NothingRecord,
-                "Second retrieve EINVAL, unknown token ENOENT, preserve EINVAL, file twice the same")
+CONTINUITY_TEST(
+    SessionContinuity, IncomingRules, NothingRecord,
+    "Second retrieve EINVAL, unknown token ENOENT, preserve EINVAL, file twice the same")
 ARM(SessionContinuity, IncomingRules) { ArmGrid(1, 2); }
 VERIFY(SessionContinuity, IncomingRules) {
   ASSERT_OK_AND_ASSIGN(const LiveUpdateSession session, RetrieveExtraSession(1));

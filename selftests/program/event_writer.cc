@@ -47,9 +47,9 @@ Result<std::unique_ptr<EventWriter>> EventWriter::Open(bool json_on_stdout,
 void EventWriter::Write(std::string_view event, nlohmann::json fields) {
   if (fields.is_null()) fields = nlohmann::json::object();
   fields["event"] = event;
-  fields["t"] = std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-  const std::string line =
-      fields.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  fields["t"] =
+      std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+  const std::string line = fields.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   if (file_) WriteLine(fileno(file_.get()), line);
   if (json_on_stdout_) {
     WriteLine(STDOUT_FILENO, line);
@@ -88,8 +88,9 @@ void EventWriter::Ktap(std::string_view event, const nlohmann::json& fields) {
     nlohmann::json shown = fields;
     shown.erase("t");
     shown.erase("event");
-    WriteLine(STDOUT_FILENO, fmt::format("# {} {}", event, shown.dump(-1, ' ', false,
-                                         nlohmann::json::error_handler_t::replace)));
+    WriteLine(STDOUT_FILENO,
+              fmt::format("# {} {}", event,
+                          shown.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
   }
 }
 

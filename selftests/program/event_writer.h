@@ -15,8 +15,8 @@ namespace carryover {
 
 class EventWriter {
  public:
-  // Events go to standard output if `json_on_stdout`, and to `events_file` unless it is empty (appended).
-  // Without `json_on_stdout`, standard output shows KTAP.
+  // Events go to standard output if `json_on_stdout`, and to `events_file` unless it is empty
+  // (appended). Without `json_on_stdout`, standard output shows KTAP.
   [[nodiscard]] static Result<std::unique_ptr<EventWriter>> Open(bool json_on_stdout,
                                                                  const std::string& events_file);
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "fixtures/continuity/claim.h"
 #include "fixtures/continuity/continuity.h"
 #include "selftests/program/event_writer.h"
 #include "selftests/program/holder.h"
@@ -15,8 +16,8 @@
 
 namespace carryover {
 
-// Selected tests of one kind. A continuity test whose claim this kernel does not make is left out of `names` and
-// stands in `not_claimed`.
+// Selected tests of one kind. A continuity test whose claim this kernel does not make is left out
+// of `names` and stands in `not_claimed`.
 struct Selection {
   std::vector<std::string> names;
   std::vector<std::string> not_claimed;
@@ -27,8 +28,8 @@ enum class TestKind : std::uint8_t { kRun, kContinuity };
 // True if --claim names it (`memory` if no --claim is given).
 [[nodiscard]] bool IsClaimed(const Options& options, Claim claim);
 
-// Registers the listed devices; an error event and an exit code if the list is wrong or a selected test needs a driver
-// for which none is listed.
+// Registers the listed devices; an error event and an exit code if the list is wrong or a selected
+// test needs a driver for which none is listed.
 [[nodiscard]] std::optional<ExitCode> PrepareDevices(const Options& options,
                                                      const std::vector<std::string>& names,
                                                      EventWriter& events);
@@ -42,11 +43,12 @@ enum class TestKind : std::uint8_t { kRun, kContinuity };
 // SKIP with the reason for each test whose claim is not made.
 void SkipNotClaimed(const std::vector<std::string>& names, EventWriter& events);
 
-// Writes and preserves the ledger of what Continuity has armed, says `holding`, and tells whether to hold.
+// Writes and preserves the ledger of what Continuity has armed, says `holding`, and tells whether
+// to hold.
 [[nodiscard]] bool HoldWhatIsArmed(EventWriter& events);
 
-// Runs `work` in a holder (holder.h) within the time limits of `names`; kept resources and devices are let go when it
-// ends without a kexec.
+// Runs `work` in a holder (holder.h) within the time limits of `names`; kept resources and devices
+// are let go when it ends without a kexec.
 [[nodiscard]] ExitCode RunHolding(EventWriter& events, const std::vector<std::string>& names,
                                   const std::function<HolderOutcome()>& work);
 

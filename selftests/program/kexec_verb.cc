@@ -28,9 +28,9 @@ ExitCode Kexec(const Options& options, EventWriter& events) {
     if (auto loaded = LoadKexecImage(options.kernel, options.initrd, options.append); !loaded) {
       return Refused(events, loaded.error());
     }
-    events.Write("loaded", {{"kernel", options.kernel},
-                            {"initrd", options.initrd},
-                            {"append", options.append}});
+    events.Write(
+        "loaded",
+        {{"kernel", options.kernel}, {"initrd", options.initrd}, {"append", options.append}});
   }
   events.Write("jump", {});
   sync();

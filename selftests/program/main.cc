@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// carryover-selftests: one static program, so that the same file runs in an initramfs and on any distribution.
+// carryover-selftests: one static program, so that the same file runs in an initramfs and on any
+// distribution.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -30,14 +31,10 @@ constexpr std::array<std::pair<std::string_view, Verb>, 7> kVerbs{{
 
 void SayHello(const Options& options, EventWriter& events) {
   const BootIdentity boot = ReadBootIdentity();
-  nlohmann::json hello{{"schema", 1},
-                       {"verb", options.verb},
-                       {"version", CARRYOVER_VERSION},
-                       {"kernel", boot.kernel},
-                       {"boot_id", boot.boot_id},
-                       {"cmdline", boot.command_line},
-                       {"kho_count", nullptr},
-                       {"luo_number", nullptr}};
+  nlohmann::json hello{
+      {"schema", 1},           {"verb", options.verb},    {"version", CARRYOVER_VERSION},
+      {"kernel", boot.kernel}, {"boot_id", boot.boot_id}, {"cmdline", boot.command_line},
+      {"kho_count", nullptr},  {"luo_number", nullptr}};
   if (boot.kho_count) hello["kho_count"] = *boot.kho_count;
   if (boot.luo_number) hello["luo_number"] = *boot.luo_number;
   events.Write("hello", std::move(hello));

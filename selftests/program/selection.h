@@ -18,7 +18,8 @@ struct TestCase {
 // All tests in this program. Suites whose names begin with "Hidden" exist to prove the runner.
 [[nodiscard]] std::vector<TestCase> AllTests(bool hidden);
 
-// True if `name` matches a GoogleTest filter: patterns joined by ':', '*' and '?', after '-' those left out.
+// True if `name` matches a GoogleTest filter: patterns joined by ':', '*' and '?', after '-' those
+// left out.
 [[nodiscard]] bool MatchesFilter(std::string_view name, std::string_view filter);
 
 // Makes RUN_ALL_TESTS() run just these, each by its exact name.

@@ -19,9 +19,9 @@ std::string FirstLine(const std::string& text) { return text.substr(0, text.find
 void TestEvents::Start(const std::string& test, Half half) {
   started_ = std::chrono::steady_clock::now();
   first_message_.clear();
-  events_.Write("start", {{"name", test},
-                          {"half", HalfName(half)},
-                          {"generation", Continuity::Get().generation()}});
+  events_.Write(
+      "start",
+      {{"name", test}, {"half", HalfName(half)}, {"generation", Continuity::Get().generation()}});
 }
 
 void TestEvents::Finish(const std::string& test, Half half, const std::string& result,

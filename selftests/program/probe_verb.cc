@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "drivers/access/device_use.h"
+#include "drivers/access/machine_probe.h"
+#include "drivers/registry.h"
+#include "fixtures/devices/devices.h"
+#include "fixtures/kexec/kexec.h"
+#include "fixtures/live_update/live_update_probe.h"
+#include "selftests/program/halves.h"
+#include "selftests/program/verbs.h"
+
+namespace carryover {
+namespace {
+
+// What the largest tests that are armed together hold at once, with room for the kexec image.
+constexpr std::size_t kNeededMemory = std::size_t{1} << 30;
+
+Feature ProbeKexecFile() {
+  const bool present = HasKexecFileLoad();
+  return {"kexec_file", present, present ? "kexec_file_load(2)" : "no kexec_file_load(2)",
+          present ? "" : "build the kernel with CONFIG_KEXEC_FILE=y"};
+}
+
+nlohmann::json TextOrNull(std::string_view text) {
+  return text.empty() ? nlohmann::json() : nlohmann::json(text);
+}
+
+void SayFeatures(EventWriter& events) {
+  const MachineRoots roots;
+  for (const Feature& feature :
+       {ProbeKho(roots), ProbeLiveUpdate(roots), ProbeKexecFile(), ProbeIommu(roots),
+        ProbeIommufd(roots), ProbeVfioCdev(roots), ProbeVfioType1(roots), ProbeHugepages(roots),
+        ProbeMemory(roots, kNeededMemory)}) {
+    events.Write("feature", {{"name", feature.name},
+                             {"present", feature.present},
+                             {"detail", feature.detail},
+                             {"remedy", TextOrNull(feature.remedy)}});
+  }
+}
+
+void SayFunction(const Sysfs& sysfs, const PciAddress& address, const Result<MachineUse>& use,
+                 EventWriter& events) {
+  const auto id = sysfs.Id(address);
+  if (!id) return;  // unplugged since it was seen
+  const auto& listed = Devices::Get().listed();
+  const auto group = sysfs.IommuGroup(address);
+  const auto class_code = sysfs.ClassCode(address);
+  const DriverEntry* driver = DriverFor(*id);
+  const auto refused = use ? WhyInUse(sysfs, address, *use) : std::optional(use.error().ToString());
+  std::vector<std::string> mates;
+  for (const PciAddress& mate : sysfs.GroupMates(address)) mates.push_back(mate.ToString());
+  events.Write(
+      "device",
+      {{"address", address.ToString()},
+       {"id", id->ToString()},
+       {"class", class_code ? nlohmann::json(*class_code) : nlohmann::json()},
+       {"driver", TextOrNull(sysfs.Driver(address).value_or(""))},
+       {"iommu_group", group ? nlohmann::json(*group) : nlohmann::json()},
+       {"group_mates", mates},
+       {"reset_methods", sysfs.ResetMethods(address)},
+       {"listed", std::ranges::find(listed, address, &ListedDevice::address) != listed.end()},
+       {"refused", TextOrNull(refused.value_or(""))},
+       {"harness_driver", driver != nullptr ? nlohmann::json(driver->name) : nlohmann::json()}});
+}
+
+}  // namespace
+
+ExitCode Probe(const Options& options, EventWriter& events) {
+  SayFeatures(events);
+  if (auto exit = PrepareDevices(options, {}, events)) return *exit;
+  const Sysfs& sysfs = Devices::Get().sysfs();
+  const auto use = ReadMachineUse(sysfs);
+  for (const PciAddress& address : sysfs.Functions()) {
+    SayFunction(sysfs, address, use, events);
+  }
+  return ExitCode::kOk;
+}
+
+}  // namespace carryover
