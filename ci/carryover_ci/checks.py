@@ -163,10 +163,10 @@ def _lint(table: Table) -> None:
     sources = _tracked("*.cc", "*.h")
     table.command("clang-format", "clang-format-19", "--dry-run", "-Werror", *sources)
     for folder in ("runner", "ci"):
-        settings = ROOT / folder / "pyproject.toml"
-        table.command(f"ruff {folder}", python, "-m", "ruff", "check", "--config", settings, folder)
-        mypy = f'cd {folder} && exec "$0" -m mypy'
-        table.command(f"mypy {folder}", "bash", "-c", mypy, python)
+        for tool in ("ruff check", "ruff format --check", "mypy"):
+            # In the folder: that is where each finds its settings.
+            script = f'cd {folder} && exec "$0" -m {tool}'
+            table.command(f"{tool.partition(' --')[0]} {folder}", "bash", "-c", script, python)
 
 
 def _python_tests(table: Table) -> None:

@@ -30,6 +30,7 @@ from carryover.verdict import TestResult, Verdict
 _SILENCE = 20.0  # a verb with no test running: devices are bound, ledgers written, images loaded
 _GRACE = 3.0  # on top of a test's own limit, for the program to report that by itself
 _SSH_LOST = 255
+_NO_KERNEL = "the outgoing kernel was told to kexec, and no kernel signed on"
 _OF_A_TEST = ("start", "failure", "note", "finish")
 
 
@@ -48,6 +49,11 @@ class Ended:
     def said(self) -> str:
         """Its error messages."""
         return said(self.events)
+
+    @property
+    def loaded(self) -> bool:
+        """A kernel was loaded for the kexec, and the jump is next."""
+        return any(e.kind in ("loaded", "jump") for e in self.events)
 
     def has_error(self, kind: str) -> bool:
         return any(e.kind == "error" and e.text("kind") == kind for e in self.events)
@@ -88,10 +94,17 @@ class TargetCommands:
         return (yield from self.verb("arm", names, batch, "--nonce", self._armed_with))
 
     def kexec(self, batch: Batch) -> Running:
-        """The verb `kexec`, until a kernel signs on or the kexec is refused."""
-        return (
-            yield from self._command("kexec", self._strategy.kexec_command(self._program), batch)
-        )
+        """The verb `kexec`, until a kernel signs on or the kexec is refused.
+
+        The program's last events can be lost with the kernel that was to send them: the console
+        decides.
+        """
+        self._strategy.expect_kernel()
+        command = self._strategy.kexec_command(self._program)
+        ended = yield from self._command("kexec", command, batch, jumps=True)
+        if ended.exit_code != 0:
+            self._strategy.kexec_was_refused()
+        return ended
 
     def verb(self, verb: str, names: Sequence[str], batch: Batch, *extra: str) -> Running:
         """Any other verb, until its last event.
@@ -104,19 +117,27 @@ class TargetCommands:
         command = self._program.command(verb, names, *extra)
         return (yield from self._command(verb, command, batch))
 
-    def _command(self, verb: str, command: str, batch: Batch) -> Running:
-        """Runs a command on the target; yields results as its events decide tests."""
+    def _command(self, verb: str, command: str, batch: Batch, *, jumps: bool = False) -> Running:
+        """Runs a command on the target; yields results as its events decide tests.
+
+        With `jumps` it has also ended, well, when one more kernel signs on.
+        """
         watch = self._strategy.watch
         self.freeze_failures = []
         ended = Ended()
         kernels = len(watch.health.kernels)
+        lost: ProgramGone | None = None
         running = self._strategy.start(command)
         deadline = self._deadline(_SILENCE)
         try:
-            while True:
+            while not (jumps and len(watch.health.kernels) > kernels):
                 try:
                     seen = watch.next(deadline)
                 except DeadlineExpired:
+                    if ended.loaded:
+                        raise Crashed(Verdict.HANG, _NO_KERNEL) from None
+                    if lost is not None:
+                        raise Infrastructure(_connection_lost(verb, lost)) from None
                     raise self._hang(verb, batch) from None
                 if isinstance(seen, ConsoleLine):
                     if seen.message and seen.message.meaning is Meaning.FREEZE_FAILED:
@@ -126,40 +147,19 @@ class TargetCommands:
                     if event.kind == "end":
                         ended.exit_code = event.number("exit_code")
                         return ended
-                    if event.kind in ("loaded", "jump"):
-                        self._strategy.jumped()
-                    if event.kind == "jump":
-                        return self._after_jump(running.number, kernels, ended)
                     if result := self._event(verb, event, batch, ended):
                         yield result
-                    deadline = self._deadline(self._limit(batch))
+                    limit = self._strategy.boot_limit if ended.loaded else self._limit(batch)
+                    deadline = self._deadline(limit)
                 elif isinstance(seen, ProgramGone) and seen.command == running.number:
-                    self._gone(verb, seen)
+                    if not jumps or not _is_lost(seen):
+                        self._gone(verb, seen)
+                    lost = seen
+                    deadline = self._deadline(self._strategy.boot_limit)
+            ended.exit_code = 0
+            return ended
         finally:
             running.stop()
-
-    def _after_jump(self, command: int, kernels: int, ended: Ended) -> Ended:
-        """After `jump` either one more kernel signs on, or the program says that it was refused."""
-        watch = self._strategy.watch
-        deadline = self._deadline(self._strategy.boot_limit)
-        while len(watch.health.kernels) == kernels:
-            try:
-                seen = watch.next(deadline)
-            except DeadlineExpired:
-                raise Crashed(
-                    Verdict.HANG, "the outgoing kernel was told to kexec, and no kernel signed on"
-                ) from None
-            if isinstance(seen, ConsoleLine):
-                if seen.message and seen.message.meaning is Meaning.FREEZE_FAILED:
-                    self.freeze_failures.append(seen.message.text)
-            elif isinstance(seen, ProgramEvent) and seen.command == command:
-                ended.events.append(seen.event)
-                if seen.event.kind == "end":
-                    ended.exit_code = seen.event.number("exit_code")
-                    watch.health.kernel_is_expected = False
-                    return ended
-        ended.exit_code = 0
-        return ended
 
     def _event(self, verb: str, event: Event, batch: Batch, ended: Ended) -> TestResult | None:
         if event.kind == "hello":
@@ -230,7 +230,7 @@ class TargetCommands:
 
     def _gone(self, verb: str, seen: ProgramGone) -> None:
         """The command ended without `end`: the machine, the program, or the connection died."""
-        lost = seen.status == _SSH_LOST or seen.status < 0
+        lost = _is_lost(seen)
         # A status of the program's own came from a machine that was alive to send it.
         end = time.monotonic() + (SETTLE if lost else SETTLE / 10)
         try:
@@ -239,12 +239,19 @@ class TargetCommands:
         except DeadlineExpired:
             pass
         if lost:
-            detail = f": {seen.detail}" if seen.detail else ""
-            raise Infrastructure(
-                f"the SSH connection was lost during `{verb}` while the kernel is alive{detail}"
-            )
+            raise Infrastructure(_connection_lost(verb, seen))
         what = f"`{verb}` ended with {seen.status} and without its last event"
         raise ProgramDied(f"{what}: {seen.detail}" if seen.detail else what)
+
+
+def _is_lost(seen: ProgramGone) -> bool:
+    """Whether the connection ended, rather than the program at its other end."""
+    return seen.status == _SSH_LOST or seen.status < 0
+
+
+def _connection_lost(verb: str, seen: ProgramGone) -> str:
+    detail = f": {seen.detail}" if seen.detail else ""
+    return f"the SSH connection was lost during `{verb}` while the kernel is alive{detail}"
 
 
 def finished(command: Running) -> Ended:

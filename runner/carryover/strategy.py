@@ -158,10 +158,15 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             image += ["--initrd", self.initrd]
         return program.command("kexec", (), *image)
 
-    def jumped(self) -> None:
-        """The kernel was told to kexec: a new kernel is no surprise any more."""
+    def expect_kernel(self) -> None:
+        """The kernel is about to be told to kexec: a new one is no surprise any more."""
         self.watch.health.kernel_is_expected = True
         self.status = Status.jumped
+
+    def kexec_was_refused(self) -> None:
+        """The kernel runs on: `armed`."""
+        self.watch.health.kernel_is_expected = False
+        self.status = Status.armed
 
     def wait_for_incoming(self) -> None:
         """Until the incoming kernel is up and lets us in: `kexeced`."""

@@ -39,6 +39,8 @@ TESTS = [
     ("Memory.IsRefused", "continuity", 1, None),
     ("Memory.KillsMachine", "continuity", 1, None),
     ("Memory.LosesSsh", "continuity", 1, None),
+    ("Memory.LosesSshInTheGap", "continuity", 1, None),
+    ("Memory.IsCutOffInMidWord", "continuity", 1, None),
     ("Memory.FillsTheDisk", "continuity", 1, None),
     ("Memory.HasAStaleLedger", "continuity", 1, None),
     ("Memory.TalksNonsense", "continuity", 1, None),
@@ -173,8 +175,11 @@ def kexec(world: World, append: str) -> NoReturn:
     state = world.state
     actions = {name.split(".")[1] for name, _ in state["ledger"]["armed"]}
     nonce = append.split("carryover.nonce=")[-1]
-    say("loaded", kernel="k", initrd="i", append=append)
-    say("jump")
+    if "LosesSshInTheGap" in actions:
+        os._exit(255)
+    if "IsCutOffInMidWord" not in actions:
+        say("loaded", kernel="k", initrd="i", append=append)
+        say("jump")
     if "IsRefused" in actions:
         world.console("[ 5.0] luo: Freeze failed for token[0x1] handler[memfd-v1] err[-EINVAL]")
         time.sleep(0.1)  # a serial line is slower than this, and the kernel printed first
