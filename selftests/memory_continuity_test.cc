@@ -7,7 +7,10 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/io_uring.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -141,11 +144,29 @@ ARM(MemoryContinuity, OwnerKeepsItMapped) {
 }
 VERIFY(MemoryContinuity, OwnerKeepsItMapped) { VerifyPattern(record); }
 
+// io_uring's registered buffers are pinned for as long as the ring lives (io_uring_register(2)).
+CONTINUITY_TEST(MemoryContinuity, PinnedByIoUring, PatternRecord,
+                "Memory that is a registered buffer of an io_uring at the jump is kept")
+ARM(MemoryContinuity, PinnedByIoUring) {
+  ASSERT_OK_AND_ASSIGN(DmaMemory memory, MakeMemory(64 * kPage, PageKind::kBase));
+  io_uring_params params{};
+  UniqueFd ring(static_cast<int>(syscall(SYS_io_uring_setup, 4U, &params)));
+  ASSERT_TRUE(ring.valid()) << strerrordesc_np(errno);
+  const iovec buffer{memory.address(), memory.size()};
+  ASSERT_EQ(syscall(SYS_io_uring_register, ring.get(), IORING_REGISTER_BUFFERS, &buffer, 1), 0)
+      << strerrordesc_np(errno);
+  ASSERT_NO_FATAL_FAILURE(PreservePattern(memory, record));
+  Keep(std::move(memory));
+  Keep(std::move(ring));
+}
+VERIFY(MemoryContinuity, PinnedByIoUring) {
+  ASSERT_NO_FATAL_FAILURE(VerifyPattern(record));
+  VerifyPhysicalPages(record);
+}
+
 CONTINUITY_TEST(MemoryContinuity, OwnerProcessDied, PatternRecord,
                 "Memory of a process that died after preserving is kept by the session's holder")
 ARM(MemoryContinuity, OwnerProcessDied) {
-  // The child fills memory that this process never has open: /proc/CHILD/fd gives it to the
-  // session.
   ASSERT_NO_FATAL_FAILURE(ArmPatternInChildProcess(16 * kPage, record));
 }
 VERIFY(MemoryContinuity, OwnerProcessDied) { VerifyPattern(record); }

@@ -127,6 +127,7 @@ class TargetCommands:
         ended = Ended()
         kernels = len(watch.health.kernels)
         lost: ProgramGone | None = None
+        has_ended = False
         running = self._strategy.start(command)
         deadline = self._deadline(_SILENCE)
         try:
@@ -145,6 +146,7 @@ class TargetCommands:
                 elif isinstance(seen, ProgramEvent) and seen.command == running.number:
                     event = seen.event
                     if event.kind == "end":
+                        has_ended = True
                         ended.exit_code = event.number("exit_code")
                         return ended
                     if result := self._event(verb, event, batch, ended):
@@ -159,7 +161,7 @@ class TargetCommands:
             ended.exit_code = 0
             return ended
         finally:
-            running.stop()
+            running.stop(has_ended=has_ended)
 
     def _event(self, verb: str, event: Event, batch: Batch, ended: Ended) -> TestResult | None:
         if event.kind == "hello":

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import signal
 import subprocess
@@ -68,11 +69,18 @@ class RemoteCommand:
         )
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, *, has_ended: bool = False) -> None:
         """Ends the local side; what ran on the target is left to itself.
 
         The reader may live on until the connection is dropped: a shared connection holds the pipe.
+
+        Args:
+            has_ended: The command has said its last; its connection closes by itself, and killing
+                it in the middle of that has cost the shared connection.
         """
+        if has_ended:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_LIMIT)
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()

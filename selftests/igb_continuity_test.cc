@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The claim `memory` for memory that an igb (Intel 82576) has written by DMA before the kexec, and
+// for DMA from and into that memory after it.
+#include "fixtures/igb/igb_continuity.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/memfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "fixtures/devices/devices.h"
+#include "fixtures/pattern/pattern_matchers.h"
+#include "fixtures/result_matchers/result_matchers.h"
+
+namespace carryover {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kKiB = 1024;
+constexpr std::size_t kMiB = 1024 * kKiB;
+constexpr std::size_t kGuard = GuardedMemory::kGuard;
+
+// A copy of each size: intact after the kexec, guards too, and the device copies it back from
+// there.
+
+#define COPY_IS_KEPT(Name, payload, kind)                                                    \
+  CONTINUITY_TEST(IgbContinuity, Name, DmaCopyRecord,                                        \
+                  "A copy of " #payload " bytes by DMA is kept, and DMA goes on from there") \
+  ARM(IgbContinuity, Name) { ArmCopy(payload, kind, record); }                               \
+  VERIFY(IgbContinuity, Name) {                                                              \
+    ASSERT_NO_FATAL_FAILURE(VerifyCopy(record));                                             \
+    VerifyCopyGoesOn(record);                                                                \
+  }
+
+COPY_IS_KEPT(OneByte, 1, PageKind::kBase)
+COPY_IS_KEPT(OnePage, kPage, PageKind::kBase)
+COPY_IS_KEPT(OddLength, 3 * kPage + 1234, PageKind::kBase)
+COPY_IS_KEPT(OneMiB, kMiB, PageKind::kBase)
+COPY_IS_KEPT(SixteenMiB, 16 * kMiB, PageKind::kBase)
+COPY_IS_KEPT(TransparentHugePages, 8 * kMiB, PageKind::kHuge)
+
+CONTINUITY_TEST(IgbContinuity, DescriptorRings, DmaCopyRecord,
+                "Rings, descriptors and driver state are kept byte for byte")
+ARM(IgbContinuity, DescriptorRings) { ArmCopy(64 * kKiB, PageKind::kBase, record); }
+VERIFY(IgbContinuity, DescriptorRings) { VerifyRegion(record); }
+
+CONTINUITY_TEST(IgbContinuity, WrittenByDmaAfterPreserve, DmaCopyRecord,
+                "What the device writes after preserve is carried over")
+ARM(IgbContinuity, WrittenByDmaAfterPreserve) {
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(64 * kKiB));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(64 * kKiB));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.source));
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
+  ASSERT_OK(dma().Start(region));
+  record.key = NewKey();
+  ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to));
+  ASSERT_OK(dma().Stop());
+}
+VERIFY(IgbContinuity, WrittenByDmaAfterPreserve) { VerifyCopy(record); }
+
+// iommufd (or type1) holds a pin on every page of both while they are preserved and while the
+// kernel jumps.
+CONTINUITY_TEST(IgbContinuity, PinnedByTheIommu, DmaCopyRecord,
+                "Memory that is still mapped for the device at the jump is kept")
+ARM(IgbContinuity, PinnedByTheIommu) {
+  ASSERT_OK_AND_ASSIGN(GuardedMemory source, MakeGuarded(64 * kKiB));
+  ASSERT_OK_AND_ASSIGN(GuardedMemory destination, MakeGuarded(64 * kKiB));
+  ASSERT_OK_AND_ASSIGN(DmaMemory region, dma().MakeRegion());
+  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
+  ASSERT_OK(dma().Start(region));
+  record.key = NewKey();
+  ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to));
+  ASSERT_OK(dma().Stop());
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.source));
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
+  Keep(std::move(source));
+  Keep(std::move(destination));
+  Keep(std::move(region));
+  Keep(dma().TakeMappings());
+}
+VERIFY(IgbContinuity, PinnedByTheIommu) { VerifyCopy(record); }
+
+// Pages that nobody had touched are allocated when the IOMMU pins them.
+struct UntouchedRecord {
+  std::uint64_t token;
+  PatternKey key;
+};
+
+CONTINUITY_TEST(IgbContinuity, PagesThatOnlyTheDeviceTouched, UntouchedRecord,
+                "A memfd that no CPU has touched is written by DMA and kept, its other pages zero")
+ARM(IgbContinuity, PagesThatOnlyTheDeviceTouched) {
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(8 * kPage));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory untouched, DmaMemory::Create(24 * kPage, PageKind::kBase));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(untouched));
+  ASSERT_OK(dma().Start(region));
+  record.key = NewKey();
+  ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to + 8 * kPage - kGuard));
+  ASSERT_OK(dma().Stop());
+  ASSERT_OK_AND_ASSIGN(record.token, Preserve(untouched.fd()));
+}
+VERIFY(IgbContinuity, PagesThatOnlyTheDeviceTouched) {
+  ASSERT_OK_AND_ASSIGN(const DmaMemory memory, RetrieveMemory(record.token));
+  ASSERT_EQ(memory.size(), 24 * kPage);
+  const auto bytes = memory.bytes();
+  EXPECT_THAT(bytes.first(8 * kPage), IsAllZero());
+  EXPECT_THAT(bytes.subspan(8 * kPage, 8 * kPage), HoldsPattern(record.key));
+  EXPECT_THAT(bytes.last(8 * kPage), IsAllZero());
+}
+
+// A permutation of `pages` that leaves none in its place; 7 has no common divisor with it.
+std::size_t Scattered(std::size_t page, std::size_t pages) { return (page * 7 + 3) % pages; }
+
+CONTINUITY_TEST(IgbContinuity, ScatteredPages, DmaCopyRecord,
+                "256 pages copied each to another place by one batch of descriptors")
+ARM(IgbContinuity, ScatteredPages) {
+  constexpr std::size_t kPages = 256;
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kPages * kPage));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kPages * kPage));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
+  ASSERT_OK(dma().Start(region));
+  record.key = NewKey();
+  FillPattern(source.payload(), record.key);
+  std::vector<DmaCopy> copies;
+  for (std::size_t page = 0; page < kPages; ++page) {
+    copies.push_back(
+        {from + kGuard + page * kPage, to + kGuard + Scattered(page, kPages) * kPage, kPage});
+  }
+  ASSERT_OK(dma().Copy(copies));
+  ASSERT_OK(dma().Stop());
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
+}
+VERIFY(IgbContinuity, ScatteredPages) {
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, RetrieveGuarded(record.destination));
+  const std::size_t pages = memory.payload_size() / kPage;
+  for (std::size_t page = 0; page < pages; ++page) {
+    CheckContext context;
+    context.pattern_offset = page * kPage;
+    const auto moved = memory.payload().subspan(Scattered(page, pages) * kPage, kPage);
+    ASSERT_THAT(moved, HoldsPattern(record.key, context)) << "page " << page;
+  }
+  ExpectGuards(memory, "destination");
+}
+
+CONTINUITY_TEST(IgbContinuity, UnalignedCopies, DmaCopyRecord,
+                "Copies of 1 to 8191 bytes from and to odd addresses, side by side")
+ARM(IgbContinuity, UnalignedCopies) {
+  constexpr std::size_t kShift = 13;  // source and destination are never aligned alike
+  constexpr std::size_t kPayload = 160 * kKiB;
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kPayload + kShift));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kPayload));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
+  ASSERT_OK(dma().Start(region));
+  record.key = NewKey();
+  FillPattern(source.payload().subspan(kShift), record.key);
+  std::vector<DmaCopy> copies;
+  std::size_t length = 1;
+  for (std::size_t at = 0; at < kPayload; at += copies.back().length) {
+    copies.push_back(
+        {from + kGuard + kShift + at, to + kGuard + at, std::min(length, kPayload - at)});
+    length = length * 5 % 8191 + 1;
+  }
+  ASSERT_OK(dma().Copy(copies));
+  ASSERT_OK(dma().Stop());
+  RecordProperty("copies", std::to_string(copies.size()));
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
+}
+VERIFY(IgbContinuity, UnalignedCopies) {
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, RetrieveGuarded(record.destination));
+  ExpectPattern(memory, record.key, record.destination.iova, "destination");
+  ExpectGuards(memory, "destination");
+}
+
+struct TwoIovasRecord {
+  DmaCopyRecord copy;
+  Iova second;  // of the destination's first guard, too
+};
+
+// The second half goes in, and is later read back, by the second IOVA.
+CONTINUITY_TEST(IgbContinuity, SamePageAtTwoIovas, TwoIovasRecord,
+                "Memory mapped at two IOVAs, written through both, is kept and mapped so again")
+ARM(IgbContinuity, SamePageAtTwoIovas) {
+  constexpr std::size_t kHalf = 6 * kPage;
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(2 * kHalf));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(2 * kHalf));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova first, dma().Map(destination.memory()));
+  ASSERT_OK_AND_ASSIGN(record.second, dma().Map(destination.memory()));
+  ASSERT_NE(first, record.second);
+  ASSERT_OK(dma().Start(region));
+  record.copy.key = NewKey();
+  FillPattern(source.payload(), record.copy.key);
+  const std::vector<DmaCopy> copies{{from + kGuard, first + kGuard, kHalf},
+                                    {from + kGuard + kHalf, record.second + kGuard + kHalf, kHalf}};
+  ASSERT_OK(dma().Copy(copies));
+  ASSERT_OK(dma().Stop());
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.copy.source));
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, first, record.copy.destination));
+}
+VERIFY(IgbContinuity, SamePageAtTwoIovas) {
+  ASSERT_NO_FATAL_FAILURE(VerifyCopy(record.copy));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, RetrieveGuarded(record.copy.destination));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory target, MakeGuarded(memory.payload_size()));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK(dma().MapAt(record.copy.destination.iova, memory.memory()));
+  ASSERT_OK(dma().MapAt(record.second, memory.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(target.memory()));
+  ASSERT_OK(dma().Start(region));
+  const std::size_t half = memory.payload_size() / 2;
+  const std::vector<DmaCopy> copies{
+      {record.second + kGuard, to + kGuard, half},
+      {record.copy.destination.payload_iova() + half, to + kGuard + half, half}};
+  ASSERT_OK(dma().Copy(copies));
+  ASSERT_OK(dma().Stop());
+  ExpectPattern(target, record.copy.key, to, "copy through both IOVAs");
+}
+
+struct SealedRecord {
+  std::uint64_t token;
+  std::uint64_t size;
+  Iova iova;
+  PatternKey key;
+};
+
+// Copies sealed memory out by DMA, and checks what arrived.
+class IgbSealedMemory : public IgbContinuity {
+ protected:
+  void CopyOut(const DmaMemory& sealed, Iova iova, PatternKey key) {
+    ASSERT_FALSE(sealed.writable());
+    ASSERT_OK_AND_ASSIGN(const GuardedMemory target, MakeGuarded(sealed.size()));
+    ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+    ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(target.memory()));
+    ASSERT_OK(dma().Start(region));
+    ASSERT_OK(dma().Copy({iova, to + kGuard, sealed.size()}));
+    ASSERT_OK(dma().Stop());
+    ExpectPattern(target, key, to, "copy of sealed memory");
+  }
+};
+
+CONTINUITY_TEST(IgbSealedMemory, SealedMemoryIsASource, SealedRecord,
+                "Memory sealed against writing is read by DMA before the kexec and after it")
+ARM(IgbSealedMemory, SealedMemoryIsASource) {
+  ASSERT_OK_AND_ASSIGN(DmaMemory memory,
+                       DmaMemory::Create(32 * kPage, PageKind::kBase, "sealed", MFD_ALLOW_SEALING));
+  record.key = NewKey();
+  record.size = memory.size();
+  FillPattern(memory.bytes(), record.key);
+  UniqueFd fd(dup(memory.fd()));
+  {
+    const DmaMemory unmapped = std::move(memory);  // a writable mapping would forbid the seal
+  }
+  ASSERT_EQ(fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), 0)
+      << strerrordesc_np(errno);
+  ASSERT_OK_AND_ASSIGN(record.token, Preserve(fd.get()));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory sealed, DmaMemory::FromFd(std::move(fd)));
+  ASSERT_OK(sealed.Prefault(1));
+  ASSERT_OK_AND_ASSIGN(record.iova, dma().Map(sealed, DmaAccess::kRead));
+  CopyOut(sealed, record.iova, record.key);
+}
+VERIFY(IgbSealedMemory, SealedMemoryIsASource) {
+  ASSERT_OK_AND_ASSIGN(const DmaMemory sealed, RetrieveMemory(record.token));
+  ASSERT_EQ(sealed.size(), record.size);
+  ASSERT_OK(sealed.Prefault(1));
+  EXPECT_THAT(sealed.bytes(), HoldsPattern(record.key));
+  ASSERT_OK(dma().MapAt(record.iova, sealed, DmaAccess::kRead));
+  CopyOut(sealed, record.iova, record.key);
+}
+
+CONTINUITY_TEST(IgbContinuity, ManyBuffersInFlight, NothingRecord,
+                "As many copies as the rings hold, each with memfds of its own, are all kept")
+ARM(IgbContinuity, ManyBuffersInFlight) {
+  const DriverTraits traits = dma().driver().traits();
+  RecordProperty("in_flight", std::to_string(traits.max_in_flight));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK(dma().Start(region));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(16 * kPage));
+  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
+  FillPattern(source.payload(), NewKey());
+  std::vector<GuardedMemory> destinations;
+  std::vector<DmaCopy> copies;
+  for (std::size_t i = 0; i < traits.max_in_flight; ++i) {
+    ASSERT_OK_AND_ASSIGN(GuardedMemory destination, MakeGuarded(source.payload_size()));
+    ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
+    copies.push_back({from + kGuard, to + kGuard, source.payload_size()});
+    destinations.push_back(std::move(destination));
+  }
+  ASSERT_OK(dma().Copy(copies));
+  ASSERT_OK(dma().Stop());
+  for (const GuardedMemory& destination : destinations) {
+    ASSERT_OK(Preserve(destination.memory().fd()));
+  }
+}
+VERIFY(IgbContinuity, ManyBuffersInFlight) {
+  const PatternKey key = KeyOfGeneration(0);
+  const std::size_t count = dma().driver().traits().max_in_flight;
+  for (std::uint64_t token = 1; token <= count; ++token) {
+    ASSERT_OK_AND_ASSIGN(UniqueFd fd, Retrieve(token));
+    ASSERT_OK_AND_ASSIGN(const GuardedMemory memory,
+                         GuardedMemory::FromFd(std::move(fd), 16 * kPage, GuardOf(token + 1)));
+    ExpectPattern(memory, key, 0, "destination");
+    ExpectGuards(memory, "destination");
+  }
+}
+
+struct InterruptRecord {
+  std::uint64_t before;  // interrupts that came in the outgoing kernel
+};
+
+CONTINUITY_TEST(IgbContinuity, InterruptsBeforeAndAfter, InterruptRecord,
+                "The device raises an interrupt before the kexec and after it, once each")
+ARM(IgbContinuity, InterruptsBeforeAndAfter) {
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK(dma().Start(region));
+  ASSERT_OK_AND_ASSIGN(record.before, dma().RaiseAndAwaitInterrupt());
+  EXPECT_EQ(record.before, 1U);
+  ASSERT_OK(dma().Stop());
+}
+VERIFY(IgbContinuity, InterruptsBeforeAndAfter) {
+  EXPECT_EQ(record.before, 1U);
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK(dma().Start(region));
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t after, dma().RaiseAndAwaitInterrupt());
+  EXPECT_EQ(after, 1U);
+  ASSERT_OK(dma().Stop());
+}
+
+// The second device, as nobody else may use one that is left running.
+class IgbLeftRunning : public DmaContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits = IgbContinuity::kTraits;
+
+ protected:
+  IgbLeftRunning() : DmaContinuity("igb", 1) {}
+  void SetUp() override {
+    const std::size_t listed = Devices::Get().Count("igb");
+    if (listed < 2) GTEST_SKIP() << "needs two igb devices, " << listed << " is listed";
+    DmaContinuity::SetUp();
+  }
+};
+
+CONTINUITY_TEST(IgbLeftRunning, DeviceIsRunningAtTheJump, DmaCopyRecord,
+                "A device that nobody stopped before the kexec damages nothing and can be started")
+ARM(IgbLeftRunning, DeviceIsRunningAtTheJump) {
+  ASSERT_OK_AND_ASSIGN(GuardedMemory source, MakeGuarded(64 * kKiB));
+  ASSERT_OK_AND_ASSIGN(GuardedMemory destination, MakeGuarded(64 * kKiB));
+  ASSERT_OK_AND_ASSIGN(DmaMemory region, dma().MakeRegion());
+  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
+  ASSERT_OK(dma().Start(region));
+  record.key = NewKey();
+  ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to));
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.source));
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
+  record.region_iova = dma().region_iova();
+  ASSERT_OK_AND_ASSIGN(record.region_token, Preserve(region.fd()));
+  Keep(std::move(source));
+  Keep(std::move(destination));
+  Keep(std::move(region));
+  KeepRunning();
+}
+VERIFY(IgbLeftRunning, DeviceIsRunningAtTheJump) {
+  ASSERT_NO_FATAL_FAILURE(VerifyCopy(record));
+  VerifyCopyGoesOn(record);
+}
+
+// Memory that each kernel's DMA has written over that of the one before.
+class IgbGenerations : public IgbContinuity {
+ protected:
+  std::optional<GuardedMemory> source_;  // from verify to carry
+  std::optional<GuardedMemory> destination_;
+};
+
+CONTINUITY_CHAIN(IgbGenerations, ThreeKexecs, DmaCopyRecord, 3,
+                 "Each of three incoming kernels finds its predecessor's DMA, and does its own")
+ARM(IgbGenerations, ThreeKexecs) { ArmCopy(256 * kKiB, PageKind::kBase, record); }
+VERIFY(IgbGenerations, ThreeKexecs) {
+  EXPECT_EQ(record.key.generation, generation() - 1) << "the ledger's record is stale";
+  auto source = RetrieveGuarded(record.source);
+  ASSERT_OK(source);
+  auto destination = RetrieveGuarded(record.destination);
+  ASSERT_OK(destination);
+  source_ = std::move(*source);
+  destination_ = std::move(*destination);
+  ExpectPattern(*source_, record.key, record.source.iova, "source");
+  ExpectPattern(*destination_, record.key, record.destination.iova, "destination");
+  ExpectGuards(*source_, "source");
+  ExpectGuards(*destination_, "destination");
+}
+CARRY(IgbGenerations, ThreeKexecs) {
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
+  ASSERT_OK(dma().MapAt(record.source.iova, source_->memory()));
+  ASSERT_OK(dma().MapAt(record.destination.iova, destination_->memory()));
+  ASSERT_OK(dma().Start(region));
+  record.key = NewKey();
+  ASSERT_NO_FATAL_FAILURE(
+      CopyPattern(*source_, record.source.iova, record.key, record.destination.iova));
+  ASSERT_OK(dma().Stop());
+  ASSERT_OK_AND_ASSIGN(record.source.token, Preserve(source_->memory().fd()));
+  ASSERT_OK_AND_ASSIGN(record.destination.token, Preserve(destination_->memory().fd()));
+}
+
+}  // namespace
+}  // namespace carryover
