@@ -12,7 +12,6 @@
 #include <optional>
 #include <vector>
 
-#include "fixtures/devices/devices.h"
 #include "fixtures/pattern/pattern_matchers.h"
 #include "fixtures/result_matchers/result_matchers.h"
 
@@ -23,6 +22,14 @@ constexpr std::size_t kPage = 4096;
 constexpr std::size_t kKiB = 1024;
 constexpr std::size_t kMiB = 1024 * kKiB;
 constexpr std::size_t kGuard = GuardedMemory::kGuard;
+
+CONTINUITY_TEST(IgbContinuity, DescriptorRings, DmaRingsRecord,
+                "Rings, descriptors and driver state are kept, and the driver starts in them again")
+ARM(IgbContinuity, DescriptorRings) { ArmCopyWithRings(64 * kKiB, record); }
+VERIFY(IgbContinuity, DescriptorRings) {
+  ASSERT_NO_FATAL_FAILURE(VerifyCopy(record.copy));
+  VerifyRings(record);
+}
 
 // A copy of each size: intact after the kexec, guards too, and the device copies it back from
 // there.
@@ -43,50 +50,30 @@ COPY_IS_KEPT(OneMiB, kMiB, PageKind::kBase)
 COPY_IS_KEPT(SixteenMiB, 16 * kMiB, PageKind::kBase)
 COPY_IS_KEPT(TransparentHugePages, 8 * kMiB, PageKind::kHuge)
 
-CONTINUITY_TEST(IgbContinuity, DescriptorRings, DmaCopyRecord,
-                "Rings, descriptors and driver state are kept byte for byte")
-ARM(IgbContinuity, DescriptorRings) { ArmCopy(64 * kKiB, PageKind::kBase, record); }
-VERIFY(IgbContinuity, DescriptorRings) { VerifyRegion(record); }
-
 CONTINUITY_TEST(IgbContinuity, WrittenByDmaAfterPreserve, DmaCopyRecord,
                 "What the device writes after preserve is carried over")
 ARM(IgbContinuity, WrittenByDmaAfterPreserve) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(64 * kKiB));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(64 * kKiB));
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
   ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.source));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   record.key = NewKey();
   ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to));
-  ASSERT_OK(dma().Stop());
 }
 VERIFY(IgbContinuity, WrittenByDmaAfterPreserve) { VerifyCopy(record); }
 
-// iommufd (or type1) holds a pin on every page of both while they are preserved and while the
-// kernel jumps.
-CONTINUITY_TEST(IgbContinuity, PinnedByTheIommu, DmaCopyRecord,
-                "Memory that is still mapped for the device at the jump is kept")
-ARM(IgbContinuity, PinnedByTheIommu) {
-  ASSERT_OK_AND_ASSIGN(GuardedMemory source, MakeGuarded(64 * kKiB));
-  ASSERT_OK_AND_ASSIGN(GuardedMemory destination, MakeGuarded(64 * kKiB));
-  ASSERT_OK_AND_ASSIGN(DmaMemory region, dma().MakeRegion());
-  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-  ASSERT_OK(dma().Start(region));
-  record.key = NewKey();
-  ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to));
-  ASSERT_OK(dma().Stop());
-  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.source));
-  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
-  Keep(std::move(source));
-  Keep(std::move(destination));
-  Keep(std::move(region));
+// Nobody stops the device: its queues run, and iommufd (or type1) holds a pin on every page, while
+// they are preserved and while the kernel jumps.
+CONTINUITY_TEST(IgbContinuity, PinnedAndRunningAtTheJump, DmaCopyRecord,
+                "Memory that is still mapped for a running device at the jump is kept")
+ARM(IgbContinuity, PinnedAndRunningAtTheJump) {
+  ArmCopy(64 * kKiB, PageKind::kBase, record);
   Keep(dma().TakeMappings());
 }
-VERIFY(IgbContinuity, PinnedByTheIommu) { VerifyCopy(record); }
+VERIFY(IgbContinuity, PinnedAndRunningAtTheJump) { VerifyCopy(record); }
 
 // Pages that nobody had touched are allocated when the IOMMU pins them.
 struct UntouchedRecord {
@@ -99,13 +86,11 @@ CONTINUITY_TEST(IgbContinuity, PagesThatOnlyTheDeviceTouched, UntouchedRecord,
 ARM(IgbContinuity, PagesThatOnlyTheDeviceTouched) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(8 * kPage));
   ASSERT_OK_AND_ASSIGN(const DmaMemory untouched, DmaMemory::Create(24 * kPage, PageKind::kBase));
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
   ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(untouched));
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   record.key = NewKey();
   ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to + 8 * kPage - kGuard));
-  ASSERT_OK(dma().Stop());
   ASSERT_OK_AND_ASSIGN(record.token, Preserve(untouched.fd()));
 }
 VERIFY(IgbContinuity, PagesThatOnlyTheDeviceTouched) {
@@ -126,10 +111,9 @@ ARM(IgbContinuity, ScatteredPages) {
   constexpr std::size_t kPages = 256;
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kPages * kPage));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kPages * kPage));
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
   ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   record.key = NewKey();
   FillPattern(source.payload(), record.key);
   std::vector<DmaCopy> copies;
@@ -138,7 +122,6 @@ ARM(IgbContinuity, ScatteredPages) {
         {from + kGuard + page * kPage, to + kGuard + Scattered(page, kPages) * kPage, kPage});
   }
   ASSERT_OK(dma().Copy(copies));
-  ASSERT_OK(dma().Stop());
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
 }
 VERIFY(IgbContinuity, ScatteredPages) {
@@ -160,10 +143,9 @@ ARM(IgbContinuity, UnalignedCopies) {
   constexpr std::size_t kPayload = 160 * kKiB;
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kPayload + kShift));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kPayload));
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
   ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   record.key = NewKey();
   FillPattern(source.payload().subspan(kShift), record.key);
   std::vector<DmaCopy> copies;
@@ -174,7 +156,6 @@ ARM(IgbContinuity, UnalignedCopies) {
     length = length * 5 % 8191 + 1;
   }
   ASSERT_OK(dma().Copy(copies));
-  ASSERT_OK(dma().Stop());
   RecordProperty("copies", std::to_string(copies.size()));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
 }
@@ -196,18 +177,16 @@ ARM(IgbContinuity, SamePageAtTwoIovas) {
   constexpr std::size_t kHalf = 6 * kPage;
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(2 * kHalf));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(2 * kHalf));
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
   ASSERT_OK_AND_ASSIGN(const Iova first, dma().Map(destination.memory()));
   ASSERT_OK_AND_ASSIGN(record.second, dma().Map(destination.memory()));
   ASSERT_NE(first, record.second);
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   record.copy.key = NewKey();
   FillPattern(source.payload(), record.copy.key);
   const std::vector<DmaCopy> copies{{from + kGuard, first + kGuard, kHalf},
                                     {from + kGuard + kHalf, record.second + kGuard + kHalf, kHalf}};
   ASSERT_OK(dma().Copy(copies));
-  ASSERT_OK(dma().Stop());
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.copy.source));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, first, record.copy.destination));
 }
@@ -215,17 +194,15 @@ VERIFY(IgbContinuity, SamePageAtTwoIovas) {
   ASSERT_NO_FATAL_FAILURE(VerifyCopy(record.copy));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, RetrieveGuarded(record.copy.destination));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory target, MakeGuarded(memory.payload_size()));
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
   ASSERT_OK(dma().MapAt(record.copy.destination.iova, memory.memory()));
   ASSERT_OK(dma().MapAt(record.second, memory.memory()));
   ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(target.memory()));
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   const std::size_t half = memory.payload_size() / 2;
   const std::vector<DmaCopy> copies{
       {record.second + kGuard, to + kGuard, half},
       {record.copy.destination.payload_iova() + half, to + kGuard + half, half}};
   ASSERT_OK(dma().Copy(copies));
-  ASSERT_OK(dma().Stop());
   ExpectPattern(target, record.copy.key, to, "copy through both IOVAs");
 }
 
@@ -242,11 +219,9 @@ class IgbSealedMemory : public IgbContinuity {
   void CopyOut(const DmaMemory& sealed, Iova iova, PatternKey key) {
     ASSERT_FALSE(sealed.writable());
     ASSERT_OK_AND_ASSIGN(const GuardedMemory target, MakeGuarded(sealed.size()));
-    ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
     ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(target.memory()));
-    ASSERT_OK(dma().Start(region));
+    ASSERT_OK(dma().Start());
     ASSERT_OK(dma().Copy({iova, to + kGuard, sealed.size()}));
-    ASSERT_OK(dma().Stop());
     ExpectPattern(target, key, to, "copy of sealed memory");
   }
 };
@@ -283,10 +258,9 @@ VERIFY(IgbSealedMemory, SealedMemoryIsASource) {
 CONTINUITY_TEST(IgbContinuity, ManyBuffersInFlight, NothingRecord,
                 "As many copies as the rings hold, each with memfds of its own, are all kept")
 ARM(IgbContinuity, ManyBuffersInFlight) {
-  const DriverTraits traits = dma().driver().traits();
+  const DriverTraits traits = dma().device().traits();
   RecordProperty("in_flight", std::to_string(traits.max_in_flight));
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(16 * kPage));
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
   FillPattern(source.payload(), NewKey());
@@ -299,14 +273,13 @@ ARM(IgbContinuity, ManyBuffersInFlight) {
     destinations.push_back(std::move(destination));
   }
   ASSERT_OK(dma().Copy(copies));
-  ASSERT_OK(dma().Stop());
   for (const GuardedMemory& destination : destinations) {
     ASSERT_OK(Preserve(destination.memory().fd()));
   }
 }
 VERIFY(IgbContinuity, ManyBuffersInFlight) {
   const PatternKey key = KeyOfGeneration(0);
-  const std::size_t count = dma().driver().traits().max_in_flight;
+  const std::size_t count = dma().device().traits().max_in_flight;
   for (std::uint64_t token = 1; token <= count; ++token) {
     ASSERT_OK_AND_ASSIGN(UniqueFd fd, Retrieve(token));
     ASSERT_OK_AND_ASSIGN(const GuardedMemory memory,
@@ -323,58 +296,15 @@ struct InterruptRecord {
 CONTINUITY_TEST(IgbContinuity, InterruptsBeforeAndAfter, InterruptRecord,
                 "The device raises an interrupt before the kexec and after it, once each")
 ARM(IgbContinuity, InterruptsBeforeAndAfter) {
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   ASSERT_OK_AND_ASSIGN(record.before, dma().RaiseAndAwaitInterrupt());
   EXPECT_EQ(record.before, 1U);
-  ASSERT_OK(dma().Stop());
 }
 VERIFY(IgbContinuity, InterruptsBeforeAndAfter) {
   EXPECT_EQ(record.before, 1U);
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   ASSERT_OK_AND_ASSIGN(const std::uint64_t after, dma().RaiseAndAwaitInterrupt());
   EXPECT_EQ(after, 1U);
-  ASSERT_OK(dma().Stop());
-}
-
-// The second device, as nobody else may use one that is left running.
-class IgbLeftRunning : public DmaContinuity {
- public:
-  static constexpr ContinuityTraits kTraits = IgbContinuity::kTraits;
-
- protected:
-  IgbLeftRunning() : DmaContinuity("igb", 1) {}
-  void SetUp() override {
-    const std::size_t listed = Devices::Get().Count("igb");
-    if (listed < 2) GTEST_SKIP() << "needs two igb devices, " << listed << " is listed";
-    DmaContinuity::SetUp();
-  }
-};
-
-CONTINUITY_TEST(IgbLeftRunning, DeviceIsRunningAtTheJump, DmaCopyRecord,
-                "A device that nobody stopped before the kexec damages nothing and can be started")
-ARM(IgbLeftRunning, DeviceIsRunningAtTheJump) {
-  ASSERT_OK_AND_ASSIGN(GuardedMemory source, MakeGuarded(64 * kKiB));
-  ASSERT_OK_AND_ASSIGN(GuardedMemory destination, MakeGuarded(64 * kKiB));
-  ASSERT_OK_AND_ASSIGN(DmaMemory region, dma().MakeRegion());
-  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-  ASSERT_OK(dma().Start(region));
-  record.key = NewKey();
-  ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to));
-  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.source));
-  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
-  record.region_iova = dma().region_iova();
-  ASSERT_OK_AND_ASSIGN(record.region_token, Preserve(region.fd()));
-  Keep(std::move(source));
-  Keep(std::move(destination));
-  Keep(std::move(region));
-  KeepRunning();
-}
-VERIFY(IgbLeftRunning, DeviceIsRunningAtTheJump) {
-  ASSERT_NO_FATAL_FAILURE(VerifyCopy(record));
-  VerifyCopyGoesOn(record);
 }
 
 // Memory that each kernel's DMA has written over that of the one before.
@@ -401,14 +331,12 @@ VERIFY(IgbGenerations, ThreeKexecs) {
   ExpectGuards(*destination_, "destination");
 }
 CARRY(IgbGenerations, ThreeKexecs) {
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, dma().MakeRegion());
   ASSERT_OK(dma().MapAt(record.source.iova, source_->memory()));
   ASSERT_OK(dma().MapAt(record.destination.iova, destination_->memory()));
-  ASSERT_OK(dma().Start(region));
+  ASSERT_OK(dma().Start());
   record.key = NewKey();
   ASSERT_NO_FATAL_FAILURE(
       CopyPattern(*source_, record.source.iova, record.key, record.destination.iova));
-  ASSERT_OK(dma().Stop());
   ASSERT_OK_AND_ASSIGN(record.source.token, Preserve(source_->memory().fd()));
   ASSERT_OK_AND_ASSIGN(record.destination.token, Preserve(destination_->memory().fd()));
 }
