@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "fixtures/device_need/device_need.h"
 #include "fixtures/dma/device_test.h"
 
 namespace carryover {
@@ -16,7 +15,7 @@ namespace {
 
 class IgbThroughput : public DeviceTest {
  protected:
-  IgbThroughput() : DeviceTest("igb", IommuMode::kIommufd) {}
+  IgbThroughput() : DeviceTest("igb") {}
 
   // Bytes a second; `post` posts all copies.
   template <typename Post>

@@ -4,11 +4,14 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <numeric>
+#include <thread>
 
 #include "fixtures/memory/memory_continuity.h"
 #include "fixtures/result_matchers/result_matchers.h"
@@ -248,6 +251,25 @@ VERIFY(SessionContinuity, RetrievedFileCanBePreservedAfterFinish) {
   ASSERT_OK_AND_ASSIGN(const LiveUpdateSession next, CreateSession("rules-after-finish"));
   EXPECT_OK(next.Preserve(memory.get(), 1));
 }
+
+// What waits for the kexec is woken by a stop, by io_uring's task work, by a debugger (signal(7)).
+CONTINUITY_TEST(SessionContinuity, HolderIsStoppedAndContinued, NothingRecord,
+                "Sessions stay open when the process that holds them is stopped and continued")
+ARM(SessionContinuity, HolderIsStoppedAndContinued) {
+  ArmGrid(1, 1);
+  const pid_t holder = getpid();
+  const pid_t child = fork();
+  ASSERT_NE(child, -1) << strerrordesc_np(errno);
+  if (child != 0) return;
+  (void)close_range(0, ~0U, 0);  // the sessions: only the holder may keep them
+  for (int i = 0; i < 50; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    (void)kill(holder, SIGSTOP);
+    (void)kill(holder, SIGCONT);
+  }
+  std::_Exit(0);
+}
+VERIFY(SessionContinuity, HolderIsStoppedAndContinued) { VerifyGrid({1}, {1}); }
 
 // Generations: the same memory over three kexecs, changed in between.
 struct GenerationRecord {

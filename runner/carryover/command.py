@@ -84,6 +84,7 @@ class TargetCommands:
         self._output = output
         self._display = display
         self._armed_with = ""
+        self._holder = 0
         self.boot: BootIdentity | None = None
         self.boots: list[BootIdentity] = []
         self.freeze_failures: list[str] = []
@@ -100,7 +101,7 @@ class TargetCommands:
         decides.
         """
         self._strategy.expect_kernel()
-        command = self._strategy.kexec_command(self._program)
+        command = self._strategy.kexec_command(self._program, self._holder)
         ended = yield from self._command("kexec", command, batch, jumps=True)
         if ended.exit_code != 0:
             self._strategy.kexec_was_refused()
@@ -170,6 +171,8 @@ class TargetCommands:
             self._output.journal.write(event.kind, **event.fields)
         elif event.kind == "ledger":
             self._ledger(event)
+        elif event.kind == "holding":
+            self._holder = event.number("pid")
         elif event.kind in _OF_A_TEST:
             name = event.text("name")
             if event.kind == "start":

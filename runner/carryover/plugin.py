@@ -40,6 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="power cycles to spend on finding the test that killed the machine (default: 8)",
     )
     group.addoption(
+        "--carryover-iommu-mode",
+        choices=("iommufd", "type1"),
+        help="how memory is mapped for devices (default: as the environment says)",
+    )
+    group.addoption(
         "--carryover-append",
         default="",
         metavar="WORDS",

@@ -71,6 +71,8 @@ class CarryoverSession:
             raise pytest.UsageError(str(error)) from error
 
     def _prepare(self, strategy: KexecStrategy) -> None:
+        if mode := self._config.getoption("carryover_iommu_mode"):
+            strategy.iommu_mode = mode
         needed = {i.info.driver for i in self._items.values() if i.info.driver}
         program = strategy.on_target()
         listed = {device.rpartition(",")[2] for device in program.devices}

@@ -149,13 +149,15 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self.watch.health.firmware_is_expected = False
         self.status = Status.booted
 
-    def kexec_command(self, program: ProgramOnTarget) -> str:
-        """The command that makes the target kexec, with a new nonce."""
+    def kexec_command(self, program: ProgramOnTarget, holder: int) -> str:
+        """The command that makes the target kexec, with a new nonce, if `holder` lives."""
         self.nonce = secrets.token_hex(8)
         append = " ".join(filter(None, [self.append, self.extra_append, NONCE + self.nonce]))
         image = ["--kernel", self.kernel, "--append", append]
         if self.initrd:
             image += ["--initrd", self.initrd]
+        if holder:
+            image += ["--holder", str(holder)]
         return program.command("kexec", (), *image)
 
     def expect_kernel(self) -> None:

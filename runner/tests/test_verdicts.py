@@ -36,6 +36,7 @@ from carryover.verdict import Verdict
         ("Memory.IsRefused", "REFUSED", "luo: Freeze failed for token[0x1]"),
         ("Memory.KillsMachine", "INFRA", "QEMU was killed by signal 9"),
         ("Memory.LosesSsh", "INFRA", "SSH connection was lost during `verify`"),
+        ("Memory.LosesItsHolder", "INFRA", "process 1 is gone"),
         ("Memory.LosesSshInTheGap", "INFRA", "SSH connection was lost during `kexec`"),
         ("Memory.HasAStaleLedger", "INFRA", "has nonce of-another-run"),
         ("Memory.TalksNonsense", "INFRA", "no JSON: 'Segmentation fault"),

@@ -79,7 +79,9 @@ int PollTimeout(Deadline deadline) {
   (void)!write(report, &code, 1);
   (void)close(report);
   // To hold is to wait for what may never come: the kexec ends this process, or SIGTERM does.
-  if (outcome.hold) (void)sigwaitinfo(&signals, nullptr);
+  // EINTR comes without a signal, too: closing an io_uring leaves task work (io_ring_exit_work()).
+  while (outcome.hold && sigwaitinfo(&signals, nullptr) < 0 && errno == EINTR) {
+  }
   let_go();
   (void)unlink(kPath);
   std::_Exit(static_cast<int>(outcome.code));

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "fixtures/kexec/kexec.h"
+#include "selftests/program/holder.h"
 #include "selftests/program/verbs.h"
 
 namespace carryover {
@@ -18,6 +20,13 @@ ExitCode Refused(EventWriter& events, const Error& error) {
 }  // namespace
 
 ExitCode Kexec(const Options& options, EventWriter& events) {
+  if (options.holder != 0 && FindHolder().value_or(0) != options.holder) {
+    return SayError(events, "holder",
+                    fmt::format("process {}, which held the armed sessions, is gone: nothing would "
+                                "be carried over",
+                                options.holder),
+                    ExitCode::kCannot);
+  }
   if (!options.no_load) {
     // A file that is not there is the caller's mistake, not the kernel's refusal.
     for (const std::string& path : {options.kernel, options.initrd}) {

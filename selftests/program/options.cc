@@ -83,6 +83,8 @@ ParsedOptions ParseOptions(int argc, char** argv) {
   kexec.add_option("--append", options.append, "Kernel command line");
   kexec.add_flag("--no-load", options.no_load, "Jump to the image that is loaded, if any")
       ->excludes(kernel);
+  kexec.add_option("--holder", options.holder, "Do nothing unless this process holds the sessions")
+      ->check(CLI::PositiveNumber);
 
   CLI::App& release = *app.add_subcommand("release", "End the holder, put devices back");
   AddOutput(release, options);

@@ -31,6 +31,7 @@ struct Options {
   std::string initrd;
   std::string append;
   bool no_load = false;
+  int holder = 0;  // process id that `holding` told; 0: do not ask
 
   // The filters as one GoogleTest filter.
   [[nodiscard]] std::string Filter() const;

@@ -41,6 +41,7 @@ TESTS = [
     ("Memory.LosesSsh", "continuity", 1, None),
     ("Memory.LosesSshInTheGap", "continuity", 1, None),
     ("Memory.IsCutOffInMidWord", "continuity", 1, None),
+    ("Memory.LosesItsHolder", "continuity", 1, None),
     ("Memory.FillsTheDisk", "continuity", 1, None),
     ("Memory.HasAStaleLedger", "continuity", 1, None),
     ("Memory.TalksNonsense", "continuity", 1, None),
@@ -177,6 +178,9 @@ def kexec(world: World, append: str) -> NoReturn:
     nonce = append.split("carryover.nonce=")[-1]
     if "LosesSshInTheGap" in actions:
         os._exit(255)
+    if "LosesItsHolder" in actions:
+        say("error", kind="holder", message="process 1 is gone")
+        end(3)
     if "IsCutOffInMidWord" not in actions:
         say("loaded", kernel="k", initrd="i", append=append)
         say("jump")
