@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -67,7 +68,7 @@ std::uint32_t TxDescriptors(Iova source, std::uint32_t bytes) {
 
 class IgbDriver final : public Driver {
  public:
-  explicit IgbDriver(PciDevice& device) : device_(device) {}
+  IgbDriver(PciDevice& device, LinkSettling settling) : device_(device), settling_(settling) {}
 
   [[nodiscard]] const DriverTraits& traits() const override { return kTraits; }
   [[nodiscard]] Result<void> Start(DmaRegion region, Deadline deadline) override;
@@ -102,7 +103,8 @@ class IgbDriver final : public Driver {
   [[nodiscard]] Result<void> WaitPosted(Deadline deadline);
 
   PciDevice& device_;
-  std::optional<Mac> mac_;  // set from Start() or Attach() on
+  LinkSettling settling_;
+  std::optional<Mac> mac_;
   DmaRegion region_;
   RegionLayout* memory_ = nullptr;
   State state_ = State::kStopped;
@@ -121,7 +123,7 @@ Result<void> IgbDriver::OpenMac() {
   constexpr std::size_t kSubsystemVendor = 0x2c;
   auto subsystem = device_.ReadConfig(kSubsystemVendor, 2);
   if (!subsystem) return std::unexpected(subsystem.error());
-  mac_.emplace(**bar, *subsystem == 0x1af4);
+  mac_.emplace(**bar, *subsystem == 0x1af4, settling_);
   return {};
 }
 
@@ -189,10 +191,13 @@ Result<void> IgbDriver::Copy(std::span<const DmaCopy> copies) {
   std::size_t frames = 0;
   std::size_t descriptors = 0;
   for (const DmaCopy& copy : copies) {
-    if (copy.length == 0 || copy.length > kMaxCopy || copy.destination == 0) {
-      return Fail(EINVAL, fmt::format("igb: a copy of {} bytes to IOVA {:#x}: a copy has 1 to {} "
-                                      "bytes and does not begin at IOVA 0",
-                                      copy.length, copy.destination, kMaxCopy));
+    constexpr Iova kLast = std::numeric_limits<Iova>::max();
+    if (copy.length == 0 || copy.length > kMaxCopy || copy.destination == 0 ||
+        std::max(copy.source, copy.destination) > kLast - (copy.length - 1)) {
+      return Fail(EINVAL,
+                  fmt::format("igb: a copy of {} bytes from IOVA {:#x} to {:#x}: a copy has "
+                              "1 to {} bytes, and is not to IOVA 0 nor beyond the last",
+                              copy.length, copy.source, copy.destination, kMaxCopy));
     }
     ForEachFrame(copy, [&](Iova source, Iova, std::uint32_t bytes) {
       ++frames;
@@ -315,7 +320,7 @@ Result<void> IgbDriver::WaitPosted(Deadline deadline) {
 
 Result<void> IgbDriver::Wait(Deadline deadline) {
   if (auto running = Require(State::kRunning, "Wait()"); !running) return running;
-  if (posted_.empty()) return {};
+  if (posted_.empty()) return mac_->CheckPresent("Wait()");
   if (auto done = WaitPosted(deadline); !done) {
     state_ = State::kFailed;
     return done;
@@ -374,6 +379,7 @@ Result<void> IgbDriver::Save() {
     return Fail(EBUSY,
                 fmt::format("igb: Save(): {} posted frames were not waited for", posted_.size()));
   }
+  if (auto present = mac_->CheckPresent("Save()"); !present) return present;
   const PciId id = device_.id();
   SavedState saved{.vendor = id.vendor,
                    .device = id.device,
@@ -432,6 +438,7 @@ Result<void> IgbDriver::Stop(Deadline deadline) {
   const auto keep = [&first](Result<void> result) {
     if (first && !result) first = std::move(result);
   };
+  if (!mac_) keep(OpenMac());
   if (mac_) {
     keep(mac_->Reset(deadline));
     if (first) keep(mac_->EndLoopback(deadline));
@@ -444,11 +451,15 @@ Result<void> IgbDriver::Stop(Deadline deadline) {
 
 }  // namespace
 
+std::unique_ptr<Driver> MakeDriver(PciDevice& device, LinkSettling settling) {
+  return std::make_unique<IgbDriver>(device, settling);
+}
+
 const DriverEntry& Entry() {
   static constexpr DriverEntry kEntry{.name = kTraits.name,
                                       .probe = [](PciId id) { return id == k82576; },
                                       .make = [](PciDevice& device) -> std::unique_ptr<Driver> {
-                                        return std::make_unique<IgbDriver>(device);
+                                        return MakeDriver(device, LinkSettling());
                                       }};
   return kEntry;
 }
