@@ -32,16 +32,6 @@ constexpr DriverTraits kTraits{.name = "igb",
                                .max_in_flight = kMaxInFlight,
                                .interrupt = InterruptKind::kMsix};
 
-// FNV-1a, 64 bits, over all before the checksum.
-std::uint64_t Checksum(const SavedState& state) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const std::byte byte :
-       std::as_bytes(std::span(&state, 1)).first(offsetof(SavedState, checksum))) {
-    hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
-  }
-  return hash;
-}
-
 // Bytes of the next frame of what is left of a copy. Frames end where pages of the source end, so
 // that each lies in at most two pages: QEMU maps a transmit buffer in one piece, and drops the
 // frame if the pages are not neighbours in physical memory. Hardware does not care.

@@ -46,6 +46,7 @@ void FakeIgb::ResetRegisters() {
   Reg(Rlpml::kOffset) = kMaxFrame;
   frame_.clear();
   frame_unread_ = false;
+  peer_took_descriptor_ = false;
   eeprom_polls_ = 0;
   link_polls_ = 0;
   wedged_ = false;
@@ -154,6 +155,7 @@ std::uint32_t FakeIgb::ReadStatus() {
 std::uint32_t FakeIgb::Read32(std::size_t offset) {
   if (gone_) return kAllOnes;
   CheckAccess(offset);
+  read_.push_back(offset);
   std::uint32_t value = Reg(offset);
   switch (offset) {
     case Status::kOffset:
@@ -163,9 +165,10 @@ std::uint32_t FakeIgb::Read32(std::size_t offset) {
     case Eecd::kOffset:  // AUTO_RD rises some time after the reset
       if (!Hardware() || eeprom_stuck_) return value;
       if (eeprom_polls_ < kEepromRead) ++eeprom_polls_;
+      if (eeprom_missing_) value &= ~Eecd::kPresent;
       return eeprom_polls_ >= kEepromRead ? value | Eecd::kAutoReadDone : value;
     case Eemngctl::kOffset:
-      if (!Hardware()) return value;
+      if (!Hardware() || eeprom_missing_) return value;
       if (eeprom_polls_ >= kEepromRead && eeprom_polls_ < kPhyConfigured) ++eeprom_polls_;
       return eeprom_polls_ >= kPhyConfigured ? value | Bit(Eemngctl::kConfigDoneShift + port_)
                                              : value;
@@ -256,7 +259,7 @@ void FakeIgb::RaisePending() {
 void FakeIgb::WriteMdic(std::uint32_t value) {
   if ((Reg(SwFwSync::kOffset) & MyPhy()) == 0) Violation("PHY used without SW_FW_SYNC (4.7)");
   if (firmware_holds_phy_) Violation("PHY used while the firmware has it (4.7)");
-  if (Hardware() && eeprom_polls_ < kPhyConfigured) {
+  if (Hardware() && !eeprom_missing_ && eeprom_polls_ < kPhyConfigured) {
     Violation("PHY used before its configuration was done (EEMNGCTL.CFG_DONE)");
   }
   if ((value & (std::uint32_t{Mdic::kRegisterMask} << 21)) != Mdic::kPhyAddress) {
@@ -353,8 +356,9 @@ void FakeIgb::SendFrame() {
   } else if (!LoopsBack()) {
     ++frames_to_cable_;
   } else if (!std::exchange(lose_next_, false)) {
-    if (Reg(Rdh::kOffset) == Reg(Rdt::kOffset))
+    if (Reg(Rdh::kOffset) == Reg(Rdt::kOffset) && !peer_took_descriptor_) {
       Violation("frame looped back, no descriptor for it");
+    }
     Receive(std::move(frame));
   }
   if (--budget_ == 0) hung_ = true;
@@ -362,7 +366,9 @@ void FakeIgb::SendFrame() {
 
 void FakeIgb::Arrive(std::vector<std::byte> frame) {
   if (Hardware() && (phy_control_ & PhyControl::kLoopback) != 0) return;
+  const std::uint32_t head = Reg(Rdh::kOffset);
   Receive(std::move(frame));
+  if (Reg(Rdh::kOffset) != head) peer_took_descriptor_ = true;
 }
 
 bool FakeIgb::Accepts(const std::vector<std::byte>& frame) {

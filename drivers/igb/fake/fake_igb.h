@@ -4,7 +4,6 @@
 // the data sheet forbids a driver is noted in violations().
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -49,15 +48,21 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   // The PHY refuses what is written to it.
   void SetPhyRefuses(bool refuses) { phy_refuses_ = refuses; }
   void SetQueuesStuck(bool stuck) { queues_stuck_ = stuck; }
+  // EECD.AUTO_RD never rises.
   void SetEepromStuck(bool stuck) { eeprom_stuck_ = stuck; }
+  // There is none: AUTO_RD rises nevertheless (8.4.1), CFG_DONE never does.
+  void SetEepromMissing() { eeprom_missing_ = true; }
   // The next frame is lost on the way.
   void LoseNextFrame() { lose_next_ = true; }
   [[nodiscard]] std::size_t frames_to_cable() const { return frames_to_cable_; }
   [[nodiscard]] std::uint32_t Register(std::size_t offset) const { return registers_[offset / 4]; }
   void SetRegister(std::size_t offset, std::uint32_t value) { Reg(offset) = value; }
-  // Register writes since the fake was made, by offset.
-  [[nodiscard]] std::size_t Writes(std::size_t offset) const {
-    return static_cast<std::size_t>(std::ranges::count(written_, offset));
+  // Offsets of the registers that were read, or written, since the last ForgetAccesses().
+  [[nodiscard]] const std::vector<std::size_t>& reads() const { return read_; }
+  [[nodiscard]] const std::vector<std::size_t>& writes() const { return written_; }
+  void ForgetAccesses() {
+    read_.clear();
+    written_.clear();
   }
   [[nodiscard]] std::uint16_t phy_control() const { return phy_control_; }
 
@@ -123,12 +128,14 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   unsigned port_;
   Function function_;
   std::vector<std::uint32_t> registers_;
+  std::vector<std::size_t> read_;
   std::vector<std::size_t> written_;
   std::uint16_t phy_control_ = PhyControl::kAutoNegotiation;
   std::vector<std::byte> frame_;     // being gathered from descriptors
   std::uint32_t frame_payload_ = 0;  // PAYLEN of its first descriptor
   bool frame_unread_ = false;        // a part of it could not be read
   std::chrono::steady_clock::time_point quiet_until_;
+  bool peer_took_descriptor_ = false;
   int eeprom_polls_ = kEepromRead;  // since the last reset
   int link_polls_ = 0;              // since auto-negotiation began; 0 if it has not
   bool wedged_ = false;             // a DMA was refused: nothing moves until a reset
@@ -138,6 +145,7 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   bool reset_stuck_ = false;
   bool queues_stuck_ = false;
   bool eeprom_stuck_ = false;
+  bool eeprom_missing_ = false;
   bool firmware_holds_phy_ = false;
   bool firmware_holds_semaphore_ = false;
   bool phy_refuses_ = false;
