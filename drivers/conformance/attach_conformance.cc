@@ -56,10 +56,10 @@ TEST_P(DriverConformance, TakesOverWithTheRegionAtAnotherAddress) {
   Start();
   ExpectWorks();
   ASSERT_OK(driver_->Save());
-  Arena moved(traits().region_size, arena_->pool().size());
-  std::ranges::copy(arena_->region().memory, moved.region().memory.begin());
+  auto moved = std::make_unique<Arena>(traits().region_size, arena_->pool().size());
+  std::ranges::copy(arena_->region().memory, moved->region().memory.begin());
   ASSERT_OK(pci().iommu().Unmap(Arena::kBase, arena_->end() - Arena::kBase));
-  moved.MapIn(pci().iommu());
+  moved->MapIn(pci().iommu());
   arena_ = std::move(moved);
   driver_ = MakeDriver();
   ASSERT_OK(driver_->Attach(arena_->region()));

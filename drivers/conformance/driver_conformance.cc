@@ -27,12 +27,13 @@ void DriverConformance::ResizePool(std::size_t size) {
   if (arena_) {
     ASSERT_OK(pci().iommu().Unmap(Arena::kBase, arena_->end() - Arena::kBase));
   }
-  arena_.emplace(traits().region_size, size);
+  arena_ = std::make_unique<Arena>(traits().region_size, size);
   arena_->MapIn(pci().iommu());
 }
 
 std::vector<DmaCopy> DriverConformance::Batch(std::size_t count, std::size_t length) const {
   std::vector<DmaCopy> copies;
+  copies.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     copies.push_back(InPool(2 * i * length, (2 * i + 1) * length, length));
   }
@@ -58,7 +59,7 @@ void DriverConformance::EnableInterrupts() {
     ASSERT_GE(count, 1);
     auto events = EventSet::Create(count);
     ASSERT_OK(events);
-    events_.emplace(std::move(*events));
+    events_ = std::make_unique<EventSet>(std::move(*events));
   }
   ASSERT_OK(pci().EnableInterrupts(traits().interrupt, events_->fds()));
 }

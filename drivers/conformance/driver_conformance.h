@@ -13,7 +13,6 @@
 
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,8 +67,8 @@ class DriverConformance : public testing::TestWithParam<ConformanceCase> {
 
   std::unique_ptr<ConformanceDevice> device_;
   std::unique_ptr<Driver> driver_;
-  std::optional<Arena> arena_;
-  std::optional<EventSet> events_;
+  std::unique_ptr<Arena> arena_;
+  std::unique_ptr<EventSet> events_;  // null before EnableInterrupts()
 };
 
 // Fails if the operation took much longer than its deadline.

@@ -76,7 +76,7 @@ TEST_P(DriverConformance, StartAndStopResetTheDevice) {
 }
 
 TEST_P(DriverConformance, StartRefusesARegionThatIsTooSmall) {
-  DmaRegion region = arena_->region();
+  const DmaRegion region = arena_->region();
   for (const std::size_t size :
        {std::size_t{0}, std::size_t{4096}, region.memory.size() - 4096, region.memory.size() - 1}) {
     if (size >= region.memory.size()) continue;

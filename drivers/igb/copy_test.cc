@@ -22,6 +22,7 @@ TEST_P(IgbOnBoth, PostsABatchByOneWriteOfEachTail) {
   fake_.SetHung(true);
   fake_.ForgetAccesses();
   std::vector<DmaCopy> copies;
+  copies.reserve(20);
   for (std::size_t i = 0; i < 20; ++i) {
     copies.push_back(InPool(i * 20000 + 100, i * 20000 + 500000, 20000));
   }

@@ -7,7 +7,7 @@
 #include <atomic>
 #include <cstring>
 #include <limits>
-#include <optional>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -72,7 +72,7 @@ class IgbDriver final : public Driver {
   [[nodiscard]] Result<void> Stop(Deadline deadline) override;
 
  private:
-  enum class State { kStopped, kRunning, kQuiesced, kFailed };
+  enum class State : std::uint8_t { kStopped, kRunning, kQuiesced, kFailed };
 
   struct Frame {
     Iova source = 0;
@@ -94,7 +94,7 @@ class IgbDriver final : public Driver {
 
   PciDevice& device_;
   LinkSettling settling_;
-  std::optional<Mac> mac_;
+  std::unique_ptr<Mac> mac_;  // null before the first use of the device
   DmaRegion region_;
   RegionLayout* memory_ = nullptr;
   State state_ = State::kStopped;
@@ -113,7 +113,7 @@ Result<void> IgbDriver::OpenMac() {
   constexpr std::size_t kSubsystemVendor = 0x2c;
   auto subsystem = device_.ReadConfig(kSubsystemVendor, 2);
   if (!subsystem) return std::unexpected(subsystem.error());
-  mac_.emplace(**bar, *subsystem == 0x1af4, settling_);
+  mac_ = std::make_unique<Mac>(**bar, *subsystem == 0x1af4, settling_);
   return {};
 }
 

@@ -160,7 +160,8 @@ std::uint32_t FakeIgb::Read32(std::size_t offset) {
   switch (offset) {
     case Status::kOffset:
       // Auto-negotiation takes its time.
-      if (link_polls_ > 0 && ++link_polls_ > 4) Reg(offset) |= Status::kLinkUp;
+      if (link_polls_ > 0) ++link_polls_;
+      if (link_polls_ > 4) Reg(offset) |= Status::kLinkUp;
       return ReadStatus();
     case Eecd::kOffset:  // AUTO_RD rises some time after the reset
       if (!Hardware() || eeprom_stuck_) return value;
@@ -317,7 +318,8 @@ void FakeIgb::Transmit() {
   while (!hung_ && !gone_ && !wedged_ && MasterEnabled() &&
          QueueOn(Txdctl::kOffset, Tctl::kOffset) && Reg(Tdh::kOffset) != Reg(Tdt::kOffset)) {
     const std::uint32_t head = Reg(Tdh::kOffset);
-    const Iova at = (Iova{Reg(Tdbah::kOffset)} << 32 | Reg(Tdbal::kOffset)) + head * 16;
+    const Iova at =
+        (Iova{Reg(Tdbah::kOffset)} << 32 | Reg(Tdbal::kOffset)) + head * sizeof(TxDescriptor);
     TxDescriptor descriptor;
     const bool known = function_.DmaRead(at, BytesOf(descriptor));
     if (!known && Wedge()) return;
@@ -389,11 +391,13 @@ void FakeIgb::Receive(std::vector<std::byte> frame) {
   if (!MasterEnabled() || !Accepts(frame)) return;
   const std::uint32_t head = Reg(Rdh::kOffset);
   if (head == Reg(Rdt::kOffset)) return;
-  const Iova at = (Iova{Reg(Rdbah::kOffset)} << 32 | Reg(Rdbal::kOffset)) + head * 16;
+  const Iova at =
+      (Iova{Reg(Rdbah::kOffset)} << 32 | Reg(Rdbal::kOffset)) + head * sizeof(RxDescriptor);
   RxDescriptor descriptor;
   if (!function_.DmaRead(at, BytesOf(descriptor)) && Wedge()) return;
   const std::uint32_t srrctl = Reg(Srrctl::kOffset);
-  const std::size_t header = ((srrctl >> Srrctl::kHeaderShift) & Srrctl::kHeaderMask) * 64;
+  const std::size_t header =
+      ((srrctl >> Srrctl::kHeaderShift) & Srrctl::kHeaderMask) * std::size_t{Srrctl::kHeaderUnit};
   const std::size_t buffer = (srrctl & Srrctl::kPacketKilobytesMask) * std::size_t{1024};
   if ((srrctl & Srrctl::kTypeMask) != Srrctl::kSplitAlwaysUseHeader || header == 0) {
     return Violation("SRRCTL: only 'split, always use header buffer' is modelled");
