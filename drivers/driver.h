@@ -39,27 +39,34 @@ struct DriverTraits {
   InterruptKind interrupt = InterruptKind::kMsix;  // kind that RaiseInterrupt() uses, vector 0
 };
 
+// States: made (only Start(), Attach() and Stop() are allowed), running after Start(), quiesced
+// after Quiesce(), made again after Stop(). An operation that its state does not allow fails with
+// EINVAL and does nothing. When Wait(), Quiesce() or Resume() has failed, only Start() and Stop()
+// are allowed; the others fail with EIO. A device that is gone (all ones) is ENODEV in all
+// operations but Copy(), which reads nothing from the device.
 class Driver {
  public:
   virtual ~Driver() = default;
 
   [[nodiscard]] virtual const DriverTraits& traits() const = 0;
 
-  // Resets the device and makes it ready to copy. `region` is zeroed, at least
-  // traits().region_size, page aligned, and outlives the driver or the next Stop(). Bus master is
-  // on after return. Guarantees: no interrupt is raised; nothing is written outside the region.
-  // Errors: ENODEV (all ones: device gone), ETIMEDOUT (hardware never ready), EINVAL (region).
+  // Resets the device, in any state, and makes it ready to copy; what was posted is forgotten.
+  // `region` is at least traits().region_size, page aligned in memory and IOVA, and outlives the
+  // driver or the next Stop(); what it contains does not matter, a saved state in it is made
+  // invalid. Bus master is on after return. Guarantees: no interrupt is raised; nothing is written
+  // outside the region. Errors: ENODEV, ETIMEDOUT (hardware never ready), EINVAL (region). After an
+  // error the driver is as it was made.
   [[nodiscard]] virtual Result<void> Start(DmaRegion region, Deadline deadline) = 0;
 
   // Posts the copies and returns at once; one doorbell for all of them. The device reads [source,
   // +length) and writes [destination, +length), and no byte besides outside its region. Order
-  // between copies is not promised. Errors: EINVAL (length 0 or above max_copy_bytes), ENOSPC (more
-  // than fits: nothing was posted).
+  // between copies is not promised. Errors: EINVAL (length 0 or above max_copy_bytes, or a range
+  // that ends beyond the last IOVA), ENOSPC (more than fits); nothing was posted then.
   [[nodiscard]] virtual Result<void> Copy(std::span<const DmaCopy> copies) = 0;
 
-  // Returns when every posted copy is complete and its data visible to the CPU.
-  // Errors: ETIMEDOUT, EIO (the device reports an error), ENODEV. After an error only Start() or
-  // Stop() may follow.
+  // Returns when every posted copy is complete and its data visible to the CPU; at once if none is
+  // posted. Errors: ETIMEDOUT, EIO (the device reports an error), ENODEV. A copy that the IOMMU
+  // refuses ends in ETIMEDOUT or EIO; but a device may not notice that a write was refused.
   [[nodiscard]] virtual Result<void> Wait(Deadline deadline) = 0;
 
   // Makes the device raise vector 0 of traits().interrupt once. The caller has enabled it on the
@@ -67,24 +74,28 @@ class Driver {
   [[nodiscard]] virtual Result<void> RaiseInterrupt() = 0;
 
   // After return the device does no DMA and raises no interrupt until Resume() or Start(). Posted
-  // copies that are not complete stay in the rings. Errors: ETIMEDOUT.
+  // copies that are not complete are kept: until Resume() their destinations may be written in
+  // part, their sources must stay. Does nothing if the driver is quiesced. Errors: ETIMEDOUT.
   [[nodiscard]] virtual Result<void> Quiesce(Deadline deadline) = 0;
 
-  // Undoes Quiesce().
+  // Undoes Quiesce(): kept copies go on, some from their beginning, and Wait() waits for them.
+  // Errors: ETIMEDOUT, EIO.
   [[nodiscard]] virtual Result<void> Resume(Deadline deadline) = 0;
 
-  // Writes into the region what Attach() needs. The device may be running, nothing may be posted
-  // and not waited for.
+  // Writes into the region what Attach() needs, running or quiesced. Valid until the next Copy(),
+  // Quiesce(), Resume(), Start() or Stop(). Errors: EBUSY (a copy is posted and not waited for).
   [[nodiscard]] virtual Result<void> Save() = 0;
 
-  // Takes over a running device, without reset, from a region that Save() wrote, at the same IOVA.
-  // Call it instead of Start(), on a driver object that was just made. Errors: EINVAL (no saved
-  // state, or of another version, device or IOVA), ENODEV, EIO (the device is not in the saved
-  // state).
+  // Takes over a device, without reset, from a region that Save() wrote, at the same IOVA; the
+  // driver is then running or quiesced, as at Save(). Call it instead of Start(), on a driver
+  // object that was just made. Errors: EINVAL (no saved state, or of another version, device or
+  // IOVA), ENODEV, EIO (the device is not in the saved state). After an error the device is
+  // untouched, and the driver as it was made.
   [[nodiscard]] virtual Result<void> Attach(DmaRegion region) = 0;
 
-  // Ends all DMA and interrupts and leaves the device reset, bus master off. The region is no
-  // longer used.
+  // Ends all DMA and interrupts and leaves the device reset, bus master off, in any state, also
+  // that of a driver that neither started nor attached. The region is no longer used. Errors:
+  // ENODEV, ETIMEDOUT; bus master is off nevertheless.
   [[nodiscard]] virtual Result<void> Stop(Deadline deadline) = 0;
 };
 

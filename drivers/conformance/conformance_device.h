@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,13 @@ struct ConformanceCase {
   std::string name;  // letters and digits
   const DriverEntry* entry = nullptr;
   std::function<std::unique_ptr<ConformanceDevice>()> make_device;
+  // False for a device that takes a write which the IOMMU refuses for done. QEMU's devices do.
+  bool notices_refused_writes = true;
 };
+
+// What GoogleTest prints.
+inline void PrintTo(const ConformanceCase& conformance_case, std::ostream* stream) {
+  *stream << conformance_case.name;
+}
 
 }  // namespace carryover

@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <optional>
+#include <limits>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -30,16 +31,6 @@ constexpr DriverTraits kTraits{.name = "igb",
                                .max_copy_bytes = kMaxCopy,
                                .max_in_flight = kMaxInFlight,
                                .interrupt = InterruptKind::kMsix};
-
-// FNV-1a, 64 bits, over all before the checksum.
-std::uint64_t Checksum(const SavedState& state) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const std::byte byte :
-       std::as_bytes(std::span(&state, 1)).first(offsetof(SavedState, checksum))) {
-    hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
-  }
-  return hash;
-}
 
 // Bytes of the next frame of what is left of a copy. Frames end where pages of the source end, so
 // that each lies in at most two pages: QEMU maps a transmit buffer in one piece, and drops the
@@ -67,7 +58,7 @@ std::uint32_t TxDescriptors(Iova source, std::uint32_t bytes) {
 
 class IgbDriver final : public Driver {
  public:
-  explicit IgbDriver(PciDevice& device) : device_(device) {}
+  IgbDriver(PciDevice& device, LinkSettling settling) : device_(device), settling_(settling) {}
 
   [[nodiscard]] const DriverTraits& traits() const override { return kTraits; }
   [[nodiscard]] Result<void> Start(DmaRegion region, Deadline deadline) override;
@@ -81,7 +72,7 @@ class IgbDriver final : public Driver {
   [[nodiscard]] Result<void> Stop(Deadline deadline) override;
 
  private:
-  enum class State { kStopped, kRunning, kQuiesced, kFailed };
+  enum class State : std::uint8_t { kStopped, kRunning, kQuiesced, kFailed };
 
   struct Frame {
     Iova source = 0;
@@ -102,7 +93,8 @@ class IgbDriver final : public Driver {
   [[nodiscard]] Result<void> WaitPosted(Deadline deadline);
 
   PciDevice& device_;
-  std::optional<Mac> mac_;  // set from Start() or Attach() on
+  LinkSettling settling_;
+  std::unique_ptr<Mac> mac_;  // null before the first use of the device
   DmaRegion region_;
   RegionLayout* memory_ = nullptr;
   State state_ = State::kStopped;
@@ -121,7 +113,7 @@ Result<void> IgbDriver::OpenMac() {
   constexpr std::size_t kSubsystemVendor = 0x2c;
   auto subsystem = device_.ReadConfig(kSubsystemVendor, 2);
   if (!subsystem) return std::unexpected(subsystem.error());
-  mac_.emplace(**bar, *subsystem == 0x1af4);
+  mac_ = std::make_unique<Mac>(**bar, *subsystem == 0x1af4, settling_);
   return {};
 }
 
@@ -189,10 +181,13 @@ Result<void> IgbDriver::Copy(std::span<const DmaCopy> copies) {
   std::size_t frames = 0;
   std::size_t descriptors = 0;
   for (const DmaCopy& copy : copies) {
-    if (copy.length == 0 || copy.length > kMaxCopy || copy.destination == 0) {
-      return Fail(EINVAL, fmt::format("igb: a copy of {} bytes to IOVA {:#x}: a copy has 1 to {} "
-                                      "bytes and does not begin at IOVA 0",
-                                      copy.length, copy.destination, kMaxCopy));
+    constexpr Iova kLast = std::numeric_limits<Iova>::max();
+    if (copy.length == 0 || copy.length > kMaxCopy || copy.destination == 0 ||
+        std::max(copy.source, copy.destination) > kLast - (copy.length - 1)) {
+      return Fail(EINVAL,
+                  fmt::format("igb: a copy of {} bytes from IOVA {:#x} to {:#x}: a copy has "
+                              "1 to {} bytes, and is not to IOVA 0 nor beyond the last",
+                              copy.length, copy.source, copy.destination, kMaxCopy));
     }
     ForEachFrame(copy, [&](Iova source, Iova, std::uint32_t bytes) {
       ++frames;
@@ -315,7 +310,7 @@ Result<void> IgbDriver::WaitPosted(Deadline deadline) {
 
 Result<void> IgbDriver::Wait(Deadline deadline) {
   if (auto running = Require(State::kRunning, "Wait()"); !running) return running;
-  if (posted_.empty()) return {};
+  if (posted_.empty()) return mac_->CheckPresent("Wait()");
   if (auto done = WaitPosted(deadline); !done) {
     state_ = State::kFailed;
     return done;
@@ -374,6 +369,7 @@ Result<void> IgbDriver::Save() {
     return Fail(EBUSY,
                 fmt::format("igb: Save(): {} posted frames were not waited for", posted_.size()));
   }
+  if (auto present = mac_->CheckPresent("Save()"); !present) return present;
   const PciId id = device_.id();
   SavedState saved{.vendor = id.vendor,
                    .device = id.device,
@@ -432,6 +428,7 @@ Result<void> IgbDriver::Stop(Deadline deadline) {
   const auto keep = [&first](Result<void> result) {
     if (first && !result) first = std::move(result);
   };
+  if (!mac_) keep(OpenMac());
   if (mac_) {
     keep(mac_->Reset(deadline));
     if (first) keep(mac_->EndLoopback(deadline));
@@ -444,11 +441,15 @@ Result<void> IgbDriver::Stop(Deadline deadline) {
 
 }  // namespace
 
+std::unique_ptr<Driver> MakeDriver(PciDevice& device, LinkSettling settling) {
+  return std::make_unique<IgbDriver>(device, settling);
+}
+
 const DriverEntry& Entry() {
   static constexpr DriverEntry kEntry{.name = kTraits.name,
                                       .probe = [](PciId id) { return id == k82576; },
                                       .make = [](PciDevice& device) -> std::unique_ptr<Driver> {
-                                        return std::make_unique<IgbDriver>(device);
+                                        return MakeDriver(device, LinkSettling());
                                       }};
   return kEntry;
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 
 #include "drivers/igb/registers.h"
@@ -47,7 +48,8 @@ Result<void> Mac::Poll(Done done, std::chrono::nanoseconds interval, Deadline de
 
 // 5.2.3.3: the function issues no new requests, and says when the last one is done.
 Result<void> Mac::DisableMaster(Deadline deadline) {
-  Change(Ctrl::kOffset, 0, Ctrl::kGioMasterDisable);
+  // RST is still set if an earlier reset never ended; to write it back would begin another.
+  Change(Ctrl::kOffset, Ctrl::kReset, Ctrl::kGioMasterDisable);
   return Poll([this] { return (Read(Status::kOffset) & Status::kGioMasterEnable) == 0; },
               microseconds(100), deadline,
               "waiting for the last PCIe request (GIO master disable)");
@@ -66,7 +68,7 @@ Result<void> Mac::Reset(Deadline deadline) {
     return idle;
   }
   Change(Ctrl::kOffset, 0, Ctrl::kReset);
-  Pause(milliseconds(1), deadline);  // 4.2.1.6.1: no access for 1 ms
+  std::this_thread::sleep_for(milliseconds(1));  // 4.2.1.6.1: no access, whatever the deadline
   if (auto done = Poll([this] { return (Read(Ctrl::kOffset) & Ctrl::kReset) == 0; },
                        milliseconds(1), deadline, "waiting for the reset (CTRL.RST)");
       !done) {
@@ -96,26 +98,36 @@ unsigned Mac::Port() { return (Read(Status::kOffset) >> Status::kLanIdShift) & S
 
 std::uint32_t Mac::PhySemaphore() { return Port() == 0 ? SwFwSync::kPhy0 : SwFwSync::kPhy1; }
 
-// 4.7: the PHY is shared with the management firmware. SWSM guards SW_FW_SYNC, which guards the
-// PHY.
-Result<void> Mac::TakePhy(Deadline deadline) {
-  const std::uint32_t mine = PhySemaphore();
-  const auto take = [this, mine] {
+// 4.7: the PHY is shared with the management firmware and the other port. SWSM guards SW_FW_SYNC,
+// which guards the PHY.
+template <typename NewOwners>
+Result<void> Mac::ChangeOwners(NewOwners change, Deadline deadline) {
+  const auto attempt = [this, &change] {
     if ((Read(Swsm::kOffset) & Swsm::kSoftware) != 0) return false;
     Change(Swsm::kOffset, 0, Swsm::kFirmware);
-    bool taken = (Read(Swsm::kOffset) & Swsm::kFirmware) != 0;
-    if (taken) {
-      const std::uint32_t owners = Read(SwFwSync::kOffset);
-      taken = (owners & (mine | mine << SwFwSync::kFirmwareShift)) == 0;
-      if (taken) Write(SwFwSync::kOffset, owners | mine);
-    }
+    std::optional<std::uint32_t> owners;
+    if ((Read(Swsm::kOffset) & Swsm::kFirmware) != 0) owners = change(Read(SwFwSync::kOffset));
+    if (owners) Write(SwFwSync::kOffset, *owners);
     Change(Swsm::kOffset, Swsm::kSoftware | Swsm::kFirmware, 0);
-    return taken;
+    return owners.has_value();
   };
-  return Poll(take, microseconds(50), deadline, "waiting for the PHY's semaphore (SW_FW_SYNC)");
+  return Poll(attempt, microseconds(50), deadline, "waiting for the PHY's semaphore (SW_FW_SYNC)");
 }
 
-void Mac::ReleasePhy() { Change(SwFwSync::kOffset, PhySemaphore(), 0); }
+Result<void> Mac::TakePhy(Deadline deadline) {
+  const std::uint32_t mine = PhySemaphore();
+  const auto take = [mine](std::uint32_t owners) -> std::optional<std::uint32_t> {
+    if ((owners & (mine | mine << SwFwSync::kFirmwareShift)) != 0) return std::nullopt;
+    return owners | mine;
+  };
+  return ChangeOwners(take, deadline);
+}
+
+Result<void> Mac::ReleasePhy(Deadline deadline) {
+  const std::uint32_t mine = PhySemaphore();
+  return ChangeOwners([mine](std::uint32_t owners) { return std::optional(owners & ~mine); },
+                      deadline);
+}
 
 Result<void> Mac::WritePhy(unsigned phy_register, std::uint16_t value, Deadline deadline) {
   Write(Mdic::kOffset,
@@ -144,18 +156,16 @@ Result<void> Mac::StartLoopback(Deadline deadline) {
                     PhyControl::kLoopback | PhyControl::kSpeed1000 | PhyControl::kFullDuplex,
                     deadline);
   }
-  ReleasePhy();
+  if (auto released = ReleasePhy(deadline); done) done = released;
   if (!done) return done;
 
-  // Not in the data sheet: Linux' igb waits 50 ms before and 500 ms after the MAC is forced, or the
-  // first frames of its own loopback test get lost.
-  if (!emulated_) Pause(milliseconds(50), deadline);
+  if (!emulated_) Pause(settling_.before_mac, deadline);
   Change(Ctrl::kOffset,
          Ctrl::kSpeedMask | Ctrl::kReceiveFlowControl | Ctrl::kTransmitFlowControl |
              Ctrl::kVlanMode | Ctrl::kGioMasterDisable | Ctrl::kLinkReset,
          Ctrl::kForceSpeed | Ctrl::kForceDuplex | Ctrl::kSpeed1000 | Ctrl::kFullDuplex |
              Ctrl::kSetLinkUp);
-  if (!emulated_) Pause(milliseconds(500), deadline);
+  if (!emulated_) Pause(settling_.after_mac, deadline);
   return Poll([this] { return (Read(Status::kOffset) & Status::kLinkUp) != 0; }, milliseconds(1),
               deadline, "waiting for the link (STATUS.LU)");
 }
@@ -166,7 +176,7 @@ Result<void> Mac::EndLoopback(Deadline deadline) {
                        PhyControl::kAutoNegotiation | PhyControl::kRestartAutoNegotiation |
                            PhyControl::kSpeed1000 | PhyControl::kFullDuplex,
                        deadline);
-  ReleasePhy();
+  if (auto released = ReleasePhy(deadline); done) done = released;
   return done;
 }
 

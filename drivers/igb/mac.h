@@ -9,6 +9,7 @@
 #include "drivers/access/iommu.h"
 #include "drivers/access/mmio.h"
 #include "drivers/access/result.h"
+#include "drivers/igb/igb.h"
 
 namespace carryover::igb {
 
@@ -25,7 +26,8 @@ class Mac {
  public:
   // `emulated`: this is QEMU's igb, which never sets EECD.AUTO_RD nor EEMNGCTL.CFG_DONE, brings
   // STATUS.LU up only by auto-negotiation, and has not always looped frames back in its PHY.
-  Mac(Mmio& mmio, bool emulated) : mmio_(mmio), emulated_(emulated) {}
+  Mac(Mmio& mmio, bool emulated, LinkSettling settling)
+      : mmio_(mmio), emulated_(emulated), settling_(settling) {}
 
   // ENODEV if the device reads as all ones.
   [[nodiscard]] Result<void> CheckPresent(const char* during);
@@ -66,7 +68,10 @@ class Mac {
   [[nodiscard]] Result<void> DisableMaster(Deadline deadline);
   [[nodiscard]] Result<void> WaitForEeprom(Deadline deadline);
   [[nodiscard]] Result<void> TakePhy(Deadline deadline);
-  void ReleasePhy();
+  [[nodiscard]] Result<void> ReleasePhy(Deadline deadline);
+  // Polls until `change(SW_FW_SYNC)` gives a value to write, under SWSM's two semaphores.
+  template <typename NewOwners>
+  [[nodiscard]] Result<void> ChangeOwners(NewOwners change, Deadline deadline);
   [[nodiscard]] Result<void> WritePhy(unsigned phy_register, std::uint16_t value,
                                       Deadline deadline);
   [[nodiscard]] unsigned Port();
@@ -78,6 +83,7 @@ class Mac {
 
   Mmio& mmio_;
   bool emulated_;
+  LinkSettling settling_;
 };
 
 }  // namespace carryover::igb

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 #include "drivers/igb/descriptors.h"
@@ -34,6 +35,16 @@ struct SavedState {
   std::uint64_t checksum = 0;
 };
 static_assert(std::has_unique_object_representations_v<SavedState>);
+
+// FNV-1a, 64 bits, over all before the checksum.
+inline std::uint64_t Checksum(const SavedState& state) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const std::byte byte :
+       std::as_bytes(std::span(&state, 1)).first(offsetof(SavedState, checksum))) {
+    hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
+  }
+  return hash;
+}
 
 struct RegionLayout {
   alignas(4096) SavedState saved;

@@ -20,10 +20,13 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
  public:
   enum class Flavour : std::uint8_t {
     kHardware,
-    kQemu,  // no AUTO_RD, no CFG_DONE, link only by auto-negotiation, loopback only by RCTL.LBM
+    // No AUTO_RD, no CFG_DONE, link only by auto-negotiation, loopback only by RCTL.LBM, GIO master
+    // disable is said but not done, and refused DMA is not noticed: a frame that cannot be read is
+    // dropped, one that cannot be written is reported as received.
+    kQemu,
   };
 
-  explicit FakeIgb(Flavour flavour);
+  explicit FakeIgb(Flavour flavour, unsigned port = 0);
 
   // ConformanceDevice
   [[nodiscard]] FakePciDevice& device() override { return function_; }
@@ -37,18 +40,37 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   [[nodiscard]] const std::vector<std::string>& violations() const override { return violations_; }
 
   // A frame from the cable, without CRC.
-  void Arrive(std::vector<std::byte> frame) { Receive(std::move(frame)); }
+  void Arrive(std::vector<std::byte> frame);
   // The management firmware holds the PHY.
   void SetFirmwareHoldsPhy(bool holds) { firmware_holds_phy_ = holds; }
+  // The management firmware holds the semaphore that guards SW_FW_SYNC.
+  void SetFirmwareHoldsSemaphore(bool holds) { firmware_holds_semaphore_ = holds; }
+  // The PHY refuses what is written to it.
+  void SetPhyRefuses(bool refuses) { phy_refuses_ = refuses; }
   void SetQueuesStuck(bool stuck) { queues_stuck_ = stuck; }
+  // EECD.AUTO_RD never rises.
   void SetEepromStuck(bool stuck) { eeprom_stuck_ = stuck; }
+  // There is none: AUTO_RD rises nevertheless (8.4.1), CFG_DONE never does.
+  void SetEepromMissing() { eeprom_missing_ = true; }
   // The next frame is lost on the way.
   void LoseNextFrame() { lose_next_ = true; }
   [[nodiscard]] std::size_t frames_to_cable() const { return frames_to_cable_; }
   [[nodiscard]] std::uint32_t Register(std::size_t offset) const { return registers_[offset / 4]; }
+  void SetRegister(std::size_t offset, std::uint32_t value) { Reg(offset) = value; }
+  // Offsets of the registers that were read, or written, since the last ForgetAccesses().
+  [[nodiscard]] const std::vector<std::size_t>& reads() const { return read_; }
+  [[nodiscard]] const std::vector<std::size_t>& writes() const { return written_; }
+  void ForgetAccesses() {
+    read_.clear();
+    written_.clear();
+  }
   [[nodiscard]] std::uint16_t phy_control() const { return phy_control_; }
 
  private:
+  // Reads of EECD and EEMNGCTL after which AUTO_RD and CFG_DONE are set.
+  static constexpr int kEepromRead = 3;
+  static constexpr int kPhyConfigured = 6;
+
   class Function final : public FakePciDevice {
    public:
     explicit Function(FakeIgb& model)
@@ -77,38 +99,56 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   void Write64(std::size_t offset, std::uint64_t value) override;
   [[nodiscard]] std::size_t size() const override { return registers_.size() * 4; }
 
-  [[nodiscard]] std::uint32_t& Reg(std::size_t offset) { return registers_[offset / 4]; }
+  [[nodiscard]] std::uint32_t& Reg(std::size_t offset) { return registers_.at(offset / 4); }
   void Violation(std::string what) { violations_.push_back(std::move(what)); }
   void CheckAccess(std::size_t offset);
+  void CheckWrite(std::size_t offset, std::uint32_t value);
   void ResetRegisters();
+  void SoftwareReset();
   void WriteMdic(std::uint32_t value);
   void WriteTail(std::size_t offset, std::uint32_t value);
   [[nodiscard]] std::uint32_t ReadStatus();
   [[nodiscard]] bool QueueOn(std::size_t control, std::size_t unit) const;
   [[nodiscard]] bool MasterEnabled();
+  [[nodiscard]] bool Hardware() const { return flavour_ == Flavour::kHardware; }
+  [[nodiscard]] std::uint32_t MyPhy() const;
+  // What a refused DMA does to the device: false if it goes on.
+  [[nodiscard]] bool Wedge();
   [[nodiscard]] bool LoopsBack() const;
   void RaisePending();
 
   void Transmit();
+  void AdvanceTransmitHead();
+  void SendFrame();
   [[nodiscard]] bool Gather(const TxDescriptor& descriptor);
   void Receive(std::vector<std::byte> frame);
   [[nodiscard]] bool Accepts(const std::vector<std::byte>& frame);
 
   Flavour flavour_;
+  unsigned port_;
   Function function_;
   std::vector<std::uint32_t> registers_;
-  std::uint16_t phy_control_ = 0;
-  std::vector<std::byte> frame_;  // being gathered from descriptors
+  std::vector<std::size_t> read_;
+  std::vector<std::size_t> written_;
+  std::uint16_t phy_control_ = PhyControl::kAutoNegotiation;
+  std::vector<std::byte> frame_;     // being gathered from descriptors
+  std::uint32_t frame_payload_ = 0;  // PAYLEN of its first descriptor
+  bool frame_unread_ = false;        // a part of it could not be read
   std::chrono::steady_clock::time_point quiet_until_;
-  int eeprom_polls_ = 0;
-  bool wedged_ = false;  // a DMA was refused: nothing moves until a reset
+  bool peer_took_descriptor_ = false;
+  int eeprom_polls_ = kEepromRead;  // since the last reset
+  int link_polls_ = 0;              // since auto-negotiation began; 0 if it has not
+  bool wedged_ = false;             // a DMA was refused: nothing moves until a reset
 
   bool gone_ = false;
   bool hung_ = false;
   bool reset_stuck_ = false;
   bool queues_stuck_ = false;
   bool eeprom_stuck_ = false;
+  bool eeprom_missing_ = false;
   bool firmware_holds_phy_ = false;
+  bool firmware_holds_semaphore_ = false;
+  bool phy_refuses_ = false;
   bool fail_next_ = false;
   bool lose_next_ = false;
   std::size_t budget_ = SIZE_MAX;  // frames until it hangs

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Devices that are gone, hang, report errors or never come out of reset, and memory that the IOMMU
+// does not let them reach. The driver says so before the deadline, and Start() makes all well.
+#include <gmock/gmock.h>
+
+#include "drivers/conformance/driver_conformance.h"
+
+namespace carryover {
+namespace {
+
+using testing::AnyOf;
+
+constexpr std::size_t kPage = Arena::kPage;
+
+// After an error only Start() and Stop() are allowed.
+TEST_P(DriverConformance, WaitGivesUpAHungDeviceAtTheDeadline) {
+  Start();
+  device_->SetHung(true);
+  const DmaCopy copy = InPool(0, kPage, 100);
+  ASSERT_OK(CopyOne(copy));
+  {
+    const InTime in_time(kShort);
+    EXPECT_THAT(driver_->Wait(Almost()), FailsWith(ETIMEDOUT));
+    EXPECT_GE(in_time.elapsed(), kShort) << "gave up early";
+  }
+  const std::size_t doorbells = device_->doorbells();
+  ExpectAllFail(EIO);
+  EXPECT_THAT(driver_->Attach(arena_->region()), FailsWith(EIO));
+  EXPECT_EQ(device_->doorbells(), doorbells);
+  EXPECT_TRUE(arena_->Matches());
+  Start();
+  device_->SetHung(false);
+  EXPECT_TRUE(arena_->Matches()) << "the copy was done after Start()";
+  ExpectWorks();
+}
+
+TEST_P(DriverConformance, AHungDeviceCanBeStopped) {
+  Start();
+  device_->SetHung(true);
+  ASSERT_OK(CopyOne(InPool(0, kPage, 100)));
+  EXPECT_THAT(driver_->Wait(Almost()), FailsWith(ETIMEDOUT));
+  ASSERT_OK(driver_->Stop(Soon()));
+  EXPECT_FALSE(pci().bus_master());
+  device_->SetHung(false);
+  Start();
+  ExpectWorks();
+}
+
+// A wait for what is done already does not depend on the deadline.
+TEST_P(DriverConformance, WhatIsDoneAtTheDeadlineCounts) {
+  Start();
+  const auto copies = Batch(3, 100);
+  ASSERT_OK(driver_->Copy(copies));
+  ASSERT_OK(driver_->Wait(Deadline::After(std::chrono::nanoseconds(0))));
+  Expect(copies);
+}
+
+TEST_P(DriverConformance, WaitTellsAnErrorOfTheDevice) {
+  Start();
+  device_->FailNextCopy();
+  const DmaCopy copy = InPool(0, kPage, 100);
+  ASSERT_OK(CopyOne(copy));
+  {
+    const InTime in_time(kShort);
+    EXPECT_THAT(driver_->Wait(Soon()), FailsWith(EIO));
+  }
+  arena_->Forgive(copy);
+  ExpectAllFail(EIO);
+  Start();
+  ExpectWorks();
+}
+
+TEST_P(DriverConformance, WaitTellsAnErrorAmongCopiesThatAreFine) {
+  Start();
+  const auto copies = Batch(5, 100);
+  ASSERT_OK(CopyOne(copies[0]));
+  ASSERT_OK(CopyOne(copies[1]));
+  device_->FailNextCopy();
+  for (std::size_t i = 2; i < copies.size(); ++i) ASSERT_OK(CopyOne(copies[i]));
+  EXPECT_THAT(driver_->Wait(Soon()), FailsWith(EIO));
+  for (const DmaCopy& copy : copies) arena_->Forgive(copy);
+  Start();
+  ExpectWorks();
+}
+
+TEST_P(DriverConformance, StartTellsThatTheDeviceIsGone) {
+  device_->SetGone(true);
+  const InTime in_time(kShort);
+  EXPECT_THAT(driver_->Start(arena_->region(), Soon()), FailsWith(ENODEV));
+  device_->SetGone(false);
+  Start();
+  ExpectWorks();
+}
+
+TEST_P(DriverConformance, WaitTellsThatTheDeviceIsGone) {
+  Start();
+  device_->SetGone(true);
+  ASSERT_THAT(CopyOne(InPool(0, kPage, 100)), IsOk());
+  const InTime in_time(kShort);
+  EXPECT_THAT(driver_->Wait(Soon()), FailsWith(ENODEV));
+  ExpectAllFail(EIO);
+}
+
+// A device that hangs and is unplugged then.
+TEST_P(DriverConformance, WaitTellsThatTheDeviceWentAway) {
+  Start();
+  device_->SetHung(true);
+  ASSERT_OK(driver_->Copy(Batch(3, 100)));
+  device_->SetGone(true);
+  const InTime in_time(kShort);
+  EXPECT_THAT(driver_->Wait(Soon()), FailsWith(ENODEV));
+}
+
+TEST_P(DriverConformance, EveryOtherOperationTellsThatTheDeviceIsGone) {
+  Start();
+  const InTime in_time(kShort);
+  device_->SetGone(true);
+  EXPECT_THAT(driver_->RaiseInterrupt(), FailsWith(ENODEV));
+  EXPECT_THAT(driver_->Save(), FailsWith(ENODEV));
+  EXPECT_THAT(driver_->Wait(Soon()), FailsWith(ENODEV)) << "with nothing posted";
+  EXPECT_THAT(driver_->Stop(Soon()), FailsWith(ENODEV));
+  EXPECT_FALSE(pci().bus_master());
+  ExpectAllFail(EINVAL);
+
+  device_->SetGone(false);
+  Start();
+  device_->SetGone(true);
+  EXPECT_THAT(driver_->Quiesce(Soon()), FailsWith(ENODEV));
+  ExpectAllFail(EIO);
+
+  device_->SetGone(false);
+  Start();
+  ASSERT_OK(driver_->Quiesce(Soon()));
+  device_->SetGone(true);
+  EXPECT_THAT(driver_->Resume(Soon()), FailsWith(ENODEV));
+  ExpectAllFail(EIO);
+
+  device_->SetGone(false);
+  Start();
+  ASSERT_OK(driver_->Save());
+  device_->SetGone(true);
+  auto other = MakeDriver();
+  EXPECT_THAT(other->Attach(arena_->region()), FailsWith(ENODEV));
+  device_->SetGone(false);
+  EXPECT_OK(other->Attach(arena_->region()));
+}
+
+TEST_P(DriverConformance, StartGivesUpAResetThatNeverEnds) {
+  device_->SetResetStuck(true);
+  {
+    const InTime in_time(kShort);
+    EXPECT_THAT(driver_->Start(arena_->region(), Almost()), FailsWith(ETIMEDOUT));
+  }
+  ExpectAllFail(EINVAL);
+  device_->SetResetStuck(false);
+  Start();
+  ExpectWorks();
+}
+
+TEST_P(DriverConformance, StopGivesUpAResetThatNeverEndsButTurnsBusMasterOff) {
+  Start();
+  device_->SetResetStuck(true);
+  {
+    const InTime in_time(kShort);
+    EXPECT_THAT(driver_->Stop(Almost()), FailsWith(ETIMEDOUT));
+  }
+  EXPECT_FALSE(pci().bus_master());
+  device_->SetResetStuck(false);
+  Start();
+  ExpectWorks();
+}
+
+TEST_P(DriverConformance, WaitTellsThatASourceIsNotMapped) {
+  const std::vector<DmaCopy> bad{
+      {.source = arena_->end(), .destination = arena_->At(0), .length = 100},
+      {.source = arena_->end() - 50, .destination = arena_->At(0), .length = 100},
+      {.source = 0, .destination = arena_->At(0), .length = 1},
+      {.source = Arena::kBase - 1, .destination = arena_->At(0), .length = 2},
+  };
+  for (const DmaCopy& copy : bad) {
+    SCOPED_TRACE(testing::Message() << "source " << std::hex << copy.source);
+    Start();
+    const std::size_t faults = pci().iommu().faults();
+    ASSERT_OK(CopyOne(copy));
+    {
+      const InTime in_time(kShort);
+      EXPECT_THAT(driver_->Wait(Almost()), AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+    }
+    EXPECT_GT(pci().iommu().faults(), faults);
+    arena_->Forgive(copy);
+    EXPECT_TRUE(arena_->Matches());
+    Start();
+    ExpectWorks();
+  }
+}
+
+TEST_P(DriverConformance, WaitTellsThatADestinationIsNotMapped) {
+  const std::vector<DmaCopy> bad{
+      {.source = arena_->At(0), .destination = arena_->end(), .length = 100},
+      {.source = arena_->At(0), .destination = arena_->end() - 50, .length = 100},
+      {.source = arena_->At(0), .destination = Arena::kBase - kPage, .length = 100},
+  };
+  for (const DmaCopy& copy : bad) {
+    SCOPED_TRACE(testing::Message() << "destination " << std::hex << copy.destination);
+    Start();
+    const std::size_t faults = pci().iommu().faults();
+    ASSERT_OK(CopyOne(copy));
+    {
+      const InTime in_time(kShort);
+      const auto result = driver_->Wait(Almost());
+      if (GetParam().notices_refused_writes) {
+        EXPECT_THAT(result, AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+      }
+    }
+    EXPECT_GT(pci().iommu().faults(), faults);
+    if (copy.destination >= Arena::kBase) arena_->Forgive(copy);
+    EXPECT_TRUE(arena_->Matches());
+    Start();
+    ExpectWorks();
+  }
+}
+
+// A page that the device may not write stays as it is; one that it may not read is not read.
+TEST_P(DriverConformance, WaitTellsThatAMappingLacksTheRight) {
+  constexpr Iova kReadOnly = 0x10000;
+  constexpr Iova kWriteOnly = 0x20000;
+  ASSERT_OK_AND_ASSIGN(const DmaMemory pages, DmaMemory::Create(2 * kPage, PageKind::kBase));
+  ASSERT_OK(pci().iommu().Map(kReadOnly, pages.address(), kPage, DmaAccess::kRead));
+  ASSERT_OK(pci().iommu().Map(kWriteOnly, pages.address() + kPage, kPage, DmaAccess::kWrite));
+  std::ranges::fill(pages.bytes(), std::byte{0x5a});
+
+  Start();
+  std::vector<DmaCopy> allowed{{kReadOnly + 1, arena_->At(0), 100},
+                               {arena_->At(8000), kWriteOnly + 1, 100}};
+  ASSERT_OK(driver_->Copy(allowed));
+  ASSERT_OK(driver_->Wait(Soon()));
+  arena_->Fill(0, 100, std::byte{0x5a});
+  EXPECT_TRUE(
+      std::ranges::equal(pages.bytes().subspan(kPage + 1, 100), arena_->pool().subspan(8000, 100)));
+
+  ASSERT_OK(CopyOne({arena_->At(0), kReadOnly, 100}));
+  const auto result = driver_->Wait(Almost());
+  if (GetParam().notices_refused_writes) {
+    EXPECT_THAT(result, AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+  }
+  EXPECT_THAT(pages.bytes().first(kPage), testing::Each(std::byte{0x5a}));
+
+  Start();
+  const DmaCopy unreadable{kWriteOnly, arena_->At(0), 100};
+  ASSERT_OK(CopyOne(unreadable));
+  EXPECT_THAT(driver_->Wait(Almost()), AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+  EXPECT_TRUE(arena_->Matches());
+  Start();
+  ExpectWorks();
+}
+
+// Only the bad copy of a batch may be lost, but all of it is reported.
+TEST_P(DriverConformance, WaitTellsThatOneSourceOfManyIsNotMapped) {
+  Start();
+  auto copies = Batch(5, 100);
+  copies[2].source = arena_->end();
+  ASSERT_OK(driver_->Copy(copies));
+  EXPECT_THAT(driver_->Wait(Almost()), AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+  for (const DmaCopy& copy : copies) arena_->Forgive(copy);
+  EXPECT_TRUE(arena_->Matches());
+  Start();
+  ExpectWorks();
+}
+
+// The region itself is not mapped.
+TEST_P(DriverConformance, WaitTellsThatTheRegionIsNotMapped) {
+  DmaRegion region = arena_->region();
+  region.iova = 0x40000000;
+  ASSERT_OK(driver_->Start(region, Soon()));
+  const DmaCopy copy = InPool(0, kPage, 100);
+  ASSERT_OK(CopyOne(copy));
+  {
+    const InTime in_time(kShort);
+    EXPECT_THAT(driver_->Wait(Almost()), AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+  }
+  EXPECT_TRUE(arena_->Matches());
+  Start();
+  ExpectWorks();
+}
+
+}  // namespace
+}  // namespace carryover

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// RaiseInterrupt(), and that nothing else interrupts.
+#include "drivers/conformance/driver_conformance.h"
+
+namespace carryover {
+namespace {
+
+TEST_P(DriverConformance, RaisesVectorZeroOnce) {
+  EnableInterrupts();
+  Start();
+  EXPECT_EQ(TakeInterrupts(), 0) << "Start() raised it";
+  ASSERT_OK(driver_->RaiseInterrupt());
+  ASSERT_OK(events_->Wait(0, Soon()));
+  EXPECT_EQ(TakeInterrupts(), 0) << "more than once";
+  for (unsigned vector = 1; vector < events_->fds().size(); ++vector) {
+    EXPECT_EQ(TakeInterrupts(vector), 0) << "vector " << vector;
+  }
+}
+
+TEST_P(DriverConformance, RaisesAnInterruptAsOftenAsAsked) {
+  EnableInterrupts();
+  Start();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_OK(driver_->RaiseInterrupt());
+    ASSERT_OK_AND_ASSIGN(const std::uint64_t count, events_->Wait(0, Soon()));
+    ASSERT_EQ(count, 1) << "time " << i;
+  }
+}
+
+TEST_P(DriverConformance, RaisesInterruptsThatWereEnabledAfterStart) {
+  Start();
+  EnableInterrupts();
+  EXPECT_EQ(TakeInterrupts(), 0);
+  ASSERT_OK(driver_->RaiseInterrupt());
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t count, events_->Wait(0, Soon()));
+  EXPECT_EQ(count, 1);
+}
+
+TEST_P(DriverConformance, CopiesRaiseNoInterrupt) {
+  EnableInterrupts();
+  Start();
+  ExpectWorks();
+  ASSERT_OK(driver_->Quiesce(Soon()));
+  ASSERT_OK(driver_->Save());
+  ASSERT_OK(driver_->Resume(Soon()));
+  ExpectWorks();
+  ASSERT_OK(driver_->Stop(Soon()));
+  for (unsigned vector = 0; vector < events_->fds().size(); ++vector) {
+    EXPECT_EQ(TakeInterrupts(vector), 0) << "vector " << vector;
+  }
+}
+
+TEST_P(DriverConformance, RaisesAnInterruptWhileCopiesArePosted) {
+  EnableInterrupts();
+  Start();
+  device_->SetHung(true);
+  const auto copies = Batch(2, 100);
+  ASSERT_OK(driver_->Copy(copies));
+  ASSERT_OK(driver_->RaiseInterrupt());
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t count, events_->Wait(0, Soon()));
+  EXPECT_EQ(count, 1);
+  device_->SetHung(false);
+  ASSERT_OK(driver_->Wait(Soon()));
+  Expect(copies);
+  EXPECT_EQ(TakeInterrupts(), 0);
+}
+
+TEST_P(DriverConformance, RaisesInterruptsAgainAfterResumeAndRestart) {
+  EnableInterrupts();
+  Start();
+  ASSERT_OK(driver_->Quiesce(Soon()));
+  ASSERT_OK(driver_->Resume(Soon()));
+  EXPECT_EQ(TakeInterrupts(), 0);
+  ASSERT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(TakeInterrupts(), 1);
+  ASSERT_OK(driver_->Stop(Soon()));
+  EnableInterrupts();
+  Start();
+  EXPECT_EQ(TakeInterrupts(), 0);
+  ASSERT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(TakeInterrupts(), 1);
+}
+
+}  // namespace
+}  // namespace carryover
