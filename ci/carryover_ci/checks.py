@@ -206,7 +206,7 @@ def _main() -> None:
     if includes:
         _program_tests(table, includes[0], progress)
     table.command("bench", ROOT / "ci" / "bench", show=True)
-    type1 = ["--carryover-iommu-mode", "type1", "--carryover-out", _OUT / "bench-type1"]
+    type1 = ["--carryover-iommu-mode", "type1", "--carryover-out", str(_OUT / "bench-type1")]
     table.command("bench type1", ROOT / "ci" / "bench", "-m", "igb", *type1, show=True)
     if arguments.full:
         table.command("verdicts", ROOT / "ci" / "bench", "--runner-tests", show=True)

@@ -171,7 +171,8 @@ Measured by `ci/performance --cold` on {os.cpu_count()} cores ({model}), QEMU wi
   (`fixtures/pattern/pattern_benchmark.cc`).
 - igb: the best of eight rounds, both ways in turn, in the same virtual machine
   (`selftests/igb_throughput_test.cc`). It is the emulation that is measured, not the silicon.
-- The bench: medians of {_RUNS} runs. Power-on to the last verdict has one cold boot and three kexecs in it.
+- The bench: medians of {_RUNS} runs. From power-on to the last verdict there are one cold boot and
+  three kexecs.
 """
 
 
@@ -203,7 +204,7 @@ def _main() -> None:
     parser.add_argument(
         "--cold",
         action="store_true",
-        help="also measure ci/bench from empty caches (some minutes), and write docs/performance.md",
+        help="also measure ci/bench from empty caches, and write docs/performance.md",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
