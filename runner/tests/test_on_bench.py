@@ -229,3 +229,23 @@ def test_a_kernel_without_handover(bench: BenchRun) -> None:
     assert run.status == pytest.ExitCode.USAGE_ERROR, run.output
     assert "the target's kernel lacks what the tests need" in run.output
     assert run.verdicts == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("memory: 2G", "memory: 1G", "memory: "),
+        ('address: "0000:01:00.0"', 'address: "0000:09:00.0"', "0000:09:00.0"),
+        ("-device igb,bus=port1", "-device e1000e,bus=port1", "8086:10d3"),
+        ("-device intel-iommu,intremap=on,caching-mode=on,device-iotlb=on", "", "IOMMU"),
+    ],
+    ids=["too-little-memory", "no-such-device", "another-device", "no-iommu"],
+)
+def test_a_target_that_cannot(bench: BenchRun, old: str, new: str, said: str) -> None:
+    bench.edit(old, new)
+    run = bench.run("IsSound")
+    assert run.status == pytest.ExitCode.USAGE_ERROR, run.output
+    assert said in run.output
+    assert "Traceback" not in run.output
+    assert run.verdicts == {}
+    assert not (run.out / "junit.xml").exists()
