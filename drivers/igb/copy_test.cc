@@ -40,6 +40,44 @@ TEST_P(IgbOnBoth, PostsABatchByOneWriteOfEachTail) {
   for (const DmaCopy& copy : copies) arena_.Expect(copy);
 }
 
+// The ring is full when one descriptor is left: tail = head would mean that it is empty.
+TEST_P(IgbOnBoth, FillsTheTransmitRingToTheLastDescriptorButOne) {
+  Start();
+  fake_.SetHung(true);
+  // A header and a piece on either side of a page's end; or a header and one piece.
+  const DmaCopy three = InPool(4095, 8192, 2);
+  const DmaCopy two = InPool(0, 8200, 1);
+  for (int i = 0; i < 1364; ++i) ASSERT_OK(CopyOne(three));
+  ASSERT_OK(CopyOne(two));
+  ASSERT_EQ(Register(Tdt::kOffset), kTxRingSize - 2);
+  EXPECT_THAT(CopyOne(two), FailsWith(ENOSPC));
+  EXPECT_EQ(Register(Tdt::kOffset), kTxRingSize - 2);
+  fake_.SetHung(false);
+  ASSERT_OK(driver_->Wait(Soon()));
+  arena_.Expect(three);
+  arena_.Expect(two);
+
+  fake_.SetHung(true);
+  for (int i = 0; i < 1365; ++i) ASSERT_OK(CopyOne(three));
+  EXPECT_THAT(CopyOne(two), FailsWith(ENOSPC));
+  fake_.SetHung(false);
+  ASSERT_OK(driver_->Wait(Soon()));
+}
+
+// What was received, but is not written back as sent, still occupies the transmit ring.
+TEST_P(IgbOnBoth, WaitsForTheTransmitReportToo) {
+  Start();
+  fake_.SetReportsHeld(true);
+  const DmaCopy copy = InPool(0, 8192, 100);
+  ASSERT_OK(CopyOne(copy));
+  arena_.Expect(copy);
+  EXPECT_TRUE(arena_.Matches());
+  EXPECT_THAT(driver_->Wait(Almost()), FailsWith(ETIMEDOUT));
+  fake_.SetReportsHeld(false);
+  Start();
+  ExpectCopies();
+}
+
 // QEMU drops a frame whose buffer crosses pages that are no neighbours in physical memory.
 TEST_P(IgbOnBoth, NoTransmitBufferCrossesAPage) {
   Start();
@@ -145,16 +183,32 @@ TEST_F(IgbQemu, ReceivesNothingFromThePeer) {
   arena_.Expect(InPool(0, 8192, 100));
 }
 
-// The limit that igb.h tells: it is noticed.
+// The limit that igb.h tells: it is noticed, by whatever the frame differs in.
 TEST_F(IgbQemu, TellsThatAPeersFrameTookTheCopysPlace) {
-  Start();
-  fake_.SetHung(true);
-  const DmaCopy copy = InPool(0, 8192, 1000);
-  ASSERT_OK(CopyOne(copy));
-  fake_.Arrive(FrameTo(Mac::StationAddress(), 0x0008));
-  fake_.SetHung(false);
-  EXPECT_THAT(driver_->Wait(Soon()), FailsWith(EIO));
-  arena_.Forgive(copy);
+  constexpr std::size_t kLength = 1000;
+  struct Peer {
+    const char* differs;
+    std::uint16_t ether_type;
+    std::uint32_t slot;
+    std::size_t payload;
+  };
+  for (const Peer& peer :
+       {Peer{"type", 0x0008, 0, kLength}, Peer{"slot", FrameHeader::kEtherType, 1, kLength},
+        Peer{"length", FrameHeader::kEtherType, 0, kLength - 1}}) {
+    SCOPED_TRACE(peer.differs);
+    Start();
+    fake_.SetHung(true);
+    const DmaCopy copy = InPool(0, 8192, kLength);
+    ASSERT_OK(CopyOne(copy));
+    auto frame = FrameTo(Mac::StationAddress(), peer.ether_type);
+    frame.resize(sizeof(FrameHeader) + peer.payload);
+    std::memcpy(frame.data() + offsetof(FrameHeader, slot), &peer.slot, sizeof(peer.slot));
+    fake_.Arrive(frame);
+    EXPECT_EQ(Register(Rdh::kOffset), 1);
+    fake_.SetHung(false);
+    EXPECT_THAT(driver_->Wait(Soon()), FailsWith(EIO));
+    arena_.Forgive(copy);
+  }
   Start();
   ExpectCopies();
 }

@@ -46,6 +46,7 @@ void FakeIgb::ResetRegisters() {
   Reg(Rlpml::kOffset) = kMaxFrame;
   frame_.clear();
   frame_unread_ = false;
+  held_reports_.clear();
   peer_took_descriptor_ = false;
   eeprom_polls_ = 0;
   link_polls_ = 0;
@@ -314,6 +315,24 @@ bool FakeIgb::Wedge() {
   return wedged_;
 }
 
+bool FakeIgb::Report(Iova descriptor) {
+  if (reports_held_) {
+    held_reports_.push_back(descriptor);
+    return true;
+  }
+  TxDescriptor done;
+  done.status = TxDescriptor::kDone;
+  return function_.DmaWrite(descriptor, BytesOf(done));
+}
+
+void FakeIgb::SetReportsHeld(bool held) {
+  reports_held_ = held;
+  if (held) return;
+  for (const Iova descriptor : std::exchange(held_reports_, {})) {
+    if (!Report(descriptor) && Wedge()) return;
+  }
+}
+
 void FakeIgb::Transmit() {
   while (!hung_ && !gone_ && !wedged_ && MasterEnabled() &&
          QueueOn(Txdctl::kOffset, Tctl::kOffset) && Reg(Tdh::kOffset) != Reg(Tdt::kOffset)) {
@@ -338,11 +357,7 @@ void FakeIgb::Transmit() {
       SendFrame();
     }
     if (wedged_) return;
-    if ((descriptor.command & TxDescriptor::kReportStatus) != 0) {
-      TxDescriptor done;
-      done.status = TxDescriptor::kDone;
-      if (!function_.DmaWrite(at, BytesOf(done)) && Wedge()) return;
-    }
+    if ((descriptor.command & TxDescriptor::kReportStatus) != 0 && !Report(at) && Wedge()) return;
   }
 }
 

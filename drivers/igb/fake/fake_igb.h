@@ -52,6 +52,8 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   void SetEepromStuck(bool stuck) { eeprom_stuck_ = stuck; }
   // There is none: AUTO_RD rises nevertheless (8.4.1), CFG_DONE never does.
   void SetEepromMissing() { eeprom_missing_ = true; }
+  // Transmit descriptors are not written back, until they are held no more.
+  void SetReportsHeld(bool held);
   // The next frame is lost on the way.
   void LoseNextFrame() { lose_next_ = true; }
   [[nodiscard]] std::size_t frames_to_cable() const { return frames_to_cable_; }
@@ -119,6 +121,7 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
 
   void Transmit();
   void AdvanceTransmitHead();
+  [[nodiscard]] bool Report(Iova descriptor);
   void SendFrame();
   [[nodiscard]] bool Gather(const TxDescriptor& descriptor);
   void Receive(std::vector<std::byte> frame);
@@ -151,6 +154,8 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   bool phy_refuses_ = false;
   bool fail_next_ = false;
   bool lose_next_ = false;
+  bool reports_held_ = false;
+  std::vector<Iova> held_reports_;
   std::size_t budget_ = SIZE_MAX;  // frames until it hangs
   std::size_t doorbells_ = 0;
   std::size_t resets_ = 0;
