@@ -9,9 +9,9 @@
 #include <chrono>
 #include <thread>
 
+#include "drivers/access/result_matchers.h"
 #include "drivers/access/unique_fd.h"
 #include "fixtures/continuity/continuity_test.h"
-#include "fixtures/result_matchers/result_matchers.h"
 
 namespace carryover {
 namespace {

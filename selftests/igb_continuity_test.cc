@@ -12,8 +12,8 @@
 #include <optional>
 #include <vector>
 
+#include "drivers/access/result_matchers.h"
 #include "fixtures/pattern/pattern_matchers.h"
-#include "fixtures/result_matchers/result_matchers.h"
 
 namespace carryover {
 namespace {

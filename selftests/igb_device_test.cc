@@ -45,7 +45,7 @@ TEST_F(IgbDevice, RaisesItsInterruptOnce) {
 }
 
 TEST_F(IgbDevice, QuiesceEndsDmaUntilResume) {
-  constexpr std::size_t kBytes = 512 * 1024;
+  constexpr std::size_t kBytes = std::size_t{512} * 1024;
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kBytes));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kBytes));
   FillPattern(source.payload(), kKey);

@@ -22,9 +22,9 @@
 #include <string>
 #include <vector>
 
+#include "drivers/access/result_matchers.h"
 #include "drivers/access/unique_fd.h"
 #include "fixtures/live_update/live_update.h"
-#include "fixtures/result_matchers/result_matchers.h"
 
 namespace carryover {
 namespace {
@@ -53,9 +53,9 @@ class LiveUpdateRules : public ::testing::Test {
 
 // luo_open(): the device is exclusive.
 TEST_F(LiveUpdateRules, SecondOpenOfTheDeviceIsBusy) {
-  const UniqueFd first(open(kLiveUpdateDevice.data(), O_RDWR | O_CLOEXEC));
+  const UniqueFd first(open(kLiveUpdateDevice, O_RDWR | O_CLOEXEC));
   ASSERT_TRUE(first.valid());
-  EXPECT_EQ(open(kLiveUpdateDevice.data(), O_RDWR | O_CLOEXEC), -1);
+  EXPECT_EQ(open(kLiveUpdateDevice, O_RDWR | O_CLOEXEC), -1);
   EXPECT_EQ(errno, EBUSY);
 }
 
@@ -78,7 +78,7 @@ TEST_F(LiveUpdateRules, LongestSessionNameIsAccepted) {
 
 // luo_session_create(): without a NUL in 64 bytes the name is too long.
 TEST_F(LiveUpdateRules, SessionNameWithoutTerminatorIsRefused) {
-  const UniqueFd device(open(kLiveUpdateDevice.data(), O_RDWR | O_CLOEXEC));
+  const UniqueFd device(open(kLiveUpdateDevice, O_RDWR | O_CLOEXEC));
   ASSERT_TRUE(device.valid());
   liveupdate_ioctl_create_session request{};
   request.size = sizeof(request);
@@ -284,7 +284,7 @@ class LiveUpdateIoctlSize : public LiveUpdateRules,
     LiveUpdateRules::SetUp();
     memory_ = Memfd(4096);
     if (GetParam().on_device) {
-      device_ = UniqueFd(open(kLiveUpdateDevice.data(), O_RDWR | O_CLOEXEC));
+      device_ = UniqueFd(open(kLiveUpdateDevice, O_RDWR | O_CLOEXEC));
       ASSERT_TRUE(device_.valid());
     }
     bytes_.resize(GetParam().size + 16);

@@ -16,7 +16,7 @@
 #include <array>
 #include <cstring>
 
-#include "fixtures/result_matchers/result_matchers.h"
+#include "drivers/access/result_matchers.h"
 
 namespace carryover {
 namespace {
@@ -120,7 +120,7 @@ VERIFY(MemoryContinuity, SamePhysicalPages) { VerifyPhysicalPages(record); }
 CONTINUITY_TEST(MemoryContinuity, WrittenAfterPreserve, PatternRecord,
                 "Bytes written after preserve are carried over")
 ARM(MemoryContinuity, WrittenAfterPreserve) {
-  ASSERT_OK_AND_ASSIGN(DmaMemory memory, MakeMemory(16 * kPage, PageKind::kBase));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory memory, MakeMemory(16 * kPage, PageKind::kBase));
   record.key = NewKey();
   record.size = memory.size();
   ASSERT_OK_AND_ASSIGN(record.token, Preserve(memory.fd()));
@@ -177,7 +177,7 @@ ARM(MemoryContinuity, UnlinkedTmpfsFile) {
   UniqueFd file(open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!file.valid()) GTEST_SKIP() << "no tmpfs on /dev/shm: " << strerrordesc_np(errno);
   ASSERT_EQ(ftruncate(file.get(), 8 * kPage), 0);
-  ASSERT_OK_AND_ASSIGN(DmaMemory memory, DmaMemory::FromFd(std::move(file)));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory memory, DmaMemory::FromFd(std::move(file)));
   PreservePattern(memory, record);
 }
 VERIFY(MemoryContinuity, UnlinkedTmpfsFile) { VerifyPattern(record); }
@@ -185,7 +185,7 @@ VERIFY(MemoryContinuity, UnlinkedTmpfsFile) { VerifyPattern(record); }
 CONTINUITY_TEST(MemoryContinuity, ReadOnlyDescriptor, PatternRecord,
                 "Preserved through a read-only descriptor; retrieved read-write, as documented")
 ARM(MemoryContinuity, ReadOnlyDescriptor) {
-  ASSERT_OK_AND_ASSIGN(DmaMemory memory, MakeMemory(8 * kPage, PageKind::kBase));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory memory, MakeMemory(8 * kPage, PageKind::kBase));
   record.key = NewKey();
   record.size = memory.size();
   FillPattern(memory.bytes(), record.key);

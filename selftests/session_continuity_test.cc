@@ -13,8 +13,8 @@
 #include <numeric>
 #include <thread>
 
+#include "drivers/access/result_matchers.h"
 #include "fixtures/memory/memory_continuity.h"
-#include "fixtures/result_matchers/result_matchers.h"
 
 namespace carryover {
 namespace {

@@ -25,7 +25,7 @@ TEST(BoundedWriteTest, WritesTheValue) {
 }
 
 TEST(BoundedWriteTest, GivesTheKernelsError) {
-  FakeSysfs tree;
+  const FakeSysfs tree;
   const auto missing = BoundedWrite(tree.root() / "missing", "x", Deadline::After(seconds(5)));
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ENOENT);
@@ -37,7 +37,7 @@ TEST(BoundedWriteTest, GivesTheKernelsError) {
 
 // A FIFO without a reader blocks its writer, as unbind does while a VFIO file is open.
 TEST(BoundedWriteTest, GivesUpAtTheDeadline) {
-  FakeSysfs tree;
+  const FakeSysfs tree;
   const auto fifo = tree.root() / "fifo";
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
   const auto start = Deadline::Clock::now();

@@ -47,7 +47,7 @@ Result<DmaMemory::Mapping> DmaMemory::MapAligned(int fd, std::size_t size, bool 
   const auto start = reinterpret_cast<std::uintptr_t>(reserved);
   const std::uintptr_t aligned = RoundUp(start, alignment);
   if (aligned != start) (void)munmap(reserved, aligned - start);
-  auto* const wanted = reinterpret_cast<std::byte*>(aligned);
+  auto* const wanted = static_cast<std::byte*>(reserved) + (aligned - start);
   const std::size_t tail = start + alignment - aligned;
   if (tail != 0) (void)munmap(wanted + length, tail);
   const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;

@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "drivers/access/event_wait.h"
+#include "drivers/access/result_matchers.h"
 #include "drivers/conformance/arena.h"
 #include "drivers/conformance/conformance_device.h"
 #include "drivers/driver.h"
-#include "fixtures/result_matchers/result_matchers.h"
 
 namespace carryover {
 

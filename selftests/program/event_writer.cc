@@ -36,10 +36,11 @@ std::string Commented(std::string_view text) {
 
 Result<std::unique_ptr<EventWriter>> EventWriter::Open(bool json_on_stdout,
                                                        const std::string& events_file) {
-  std::unique_ptr<std::FILE, CloseFile> file;
+  UniqueFd file;
   if (!events_file.empty()) {
-    file.reset(std::fopen(events_file.c_str(), "ae"));
-    if (!file) return FailErrno(fmt::format("open events file {}", events_file));
+    constexpr mode_t kMode = 0644;
+    file = UniqueFd(open(events_file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, kMode));
+    if (!file.valid()) return FailErrno(fmt::format("open events file {}", events_file));
   }
   return std::unique_ptr<EventWriter>(new EventWriter(json_on_stdout, std::move(file)));
 }
@@ -50,7 +51,7 @@ void EventWriter::Write(std::string_view event, nlohmann::json fields) {
   fields["t"] =
       std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
   const std::string line = fields.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (file_) WriteLine(fileno(file_.get()), line);
+  if (file_.valid()) WriteLine(file_.get(), line);
   if (json_on_stdout_) {
     WriteLine(STDOUT_FILENO, line);
   } else {
@@ -61,13 +62,6 @@ void EventWriter::Write(std::string_view event, nlohmann::json fields) {
 void EventWriter::Plan(std::size_t tests) {
   if (json_on_stdout_) return;
   WriteLine(STDOUT_FILENO, fmt::format("KTAP version 1\n1..{}", tests));
-}
-
-void EventWriter::DetachStdout() {
-  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0) return;
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)dup2(null, fd);
-  (void)close(null);
 }
 
 void EventWriter::Ktap(std::string_view event, const nlohmann::json& fields) {

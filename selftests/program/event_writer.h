@@ -3,13 +3,13 @@
 // (Documentation/dev-tools/ktap.rst).
 #pragma once
 
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
 #include "drivers/access/result.h"
+#include "drivers/access/unique_fd.h"
 
 namespace carryover {
 
@@ -26,20 +26,13 @@ class EventWriter {
   // KTAP's plan: how many halves will report.
   void Plan(std::size_t tests);
 
-  // Points standard output at /dev/null: a holder must not keep its caller's connection open.
-  void DetachStdout();
-
  private:
-  struct CloseFile {
-    void operator()(std::FILE* file) const { (void)std::fclose(file); }
-  };
-
-  EventWriter(bool json_on_stdout, std::unique_ptr<std::FILE, CloseFile> file)
+  EventWriter(bool json_on_stdout, UniqueFd file)
       : json_on_stdout_(json_on_stdout), file_(std::move(file)) {}
   void Ktap(std::string_view event, const nlohmann::json& fields);
 
   bool json_on_stdout_;
-  std::unique_ptr<std::FILE, CloseFile> file_;
+  UniqueFd file_;
   int ktap_number_ = 0;
 };
 

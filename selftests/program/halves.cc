@@ -16,14 +16,16 @@
 namespace carryover {
 namespace {
 
-// Longest that these halves may take together.
+// Longest that these halves may take together. A runner that watches each half by itself is sooner:
+// it can say which one hangs.
 Deadline DeadlineOf(const std::vector<std::string>& names) {
   std::chrono::milliseconds sum{0};
   for (const std::string& name : names) {
     const ContinuityInfo* info = FindContinuityTest(name);
     sum += info != nullptr ? info->traits.time_limit : kRunTimeLimit;
   }
-  return Deadline::After(sum);
+  constexpr std::chrono::seconds kGrace{30};
+  return Deadline::After(sum + kGrace);
 }
 
 }  // namespace
@@ -69,7 +71,7 @@ std::optional<ExitCode> PrepareDevices(const Options& options,
 }
 
 std::optional<ExitCode> RequireLiveUpdate(EventWriter& events) {
-  if (access(kLiveUpdateDevice.data(), F_OK) == 0) return std::nullopt;
+  if (access(kLiveUpdateDevice, F_OK) == 0) return std::nullopt;
   return SayError(events, "feature",
                   fmt::format("{} is not there: this kernel has no live update. Build it with "
                               "CONFIG_LIVEUPDATE=y and CONFIG_KEXEC_HANDOVER=y and boot it with "

@@ -61,13 +61,13 @@ int PollTimeout(Deadline deadline) {
   sigset_t signals{};
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
-  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  (void)pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   (void)signal(SIGHUP, SIG_IGN);
   (void)signal(SIGPIPE, SIG_IGN);
 
   HolderOutcome outcome{ExitCode::kCannot, false};
   if (auto written = WriteHolderFile(); !written) {
-    (void)fmt::print(stderr, "carryover-selftests: {}\n", written.error().ToString());
+    fmt::print(stderr, "carryover-selftests: {}\n", written.error().ToString());
   } else {
     outcome = work();
   }

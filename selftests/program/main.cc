@@ -81,4 +81,5 @@ ExitCode SayError(EventWriter& events, std::string_view kind, std::string_view m
 
 }  // namespace carryover
 
+// NOLINTNEXTLINE(bugprone-exception-escape): an exception that nobody expects ends the program.
 int main(int argc, char** argv) { return carryover::Main(argc, argv); }

@@ -42,7 +42,8 @@ ExitCode VerifyFrom(Ledger ledger, const Options& options, EventWriter& events) 
     const BootIdentity boot = ReadBootIdentity();
     Continuity& continuity = Continuity::Get();
     const std::string nonce = ledger.nonce;
-    continuity.Begin(Half::kVerify, ledger.generation + 1, std::move(ledger));
+    const std::uint32_t generation = ledger.generation + 1;
+    continuity.Begin(Half::kVerify, generation, std::move(ledger));
     continuity.next().boot_id = boot.boot_id;
     continuity.next().kho_count = boot.kho_count.value_or(0);
     continuity.next().nonce = nonce;

@@ -9,11 +9,11 @@
 #include <memory>
 
 #include "drivers/access/event_wait.h"
+#include "drivers/access/result_matchers.h"
 #include "drivers/conformance/arena.h"
 #include "drivers/igb/fake/fake_igb.h"
 #include "drivers/igb/igb.h"
 #include "drivers/igb/region.h"
-#include "fixtures/result_matchers/result_matchers.h"
 
 namespace carryover::igb {
 
