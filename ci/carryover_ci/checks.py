@@ -20,6 +20,7 @@ from carryover_ci.kernel import KernelChoice
 from carryover_ci.program import ROOT, build_program
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, exit_with
+from carryover_ci.tidy import clang_tidy
 
 _OUT = ROOT / "out" / "test"
 _SHOWN_LINES = 40
@@ -72,6 +73,7 @@ class Table:
 
         def run() -> str:
             with (
+                self._progress.step(name),
                 log.open("w") as file,
                 subprocess.Popen(
                     [str(word) for word in words],
@@ -98,19 +100,23 @@ class Table:
         self._step(name, run, log)
 
     def call(self, name: str, function: Callable[[], object]) -> None:
-        """A step that is a function; it fails by an exception."""
+        """A step that is a function, which shows its progress itself and fails by a Failure."""
+        log = _OUT / f"{name.replace(' ', '-')}.log"
 
         def run() -> str:
-            function()
+            try:
+                function()
+            except Failure as failure:
+                log.write_text(f"{failure}\n")
+                raise
             return ""
 
-        self._step(name, run, None)
+        self._step(name, run, log)
 
-    def _step(self, name: str, run: Callable[[], str], log: Path | None) -> None:
+    def _step(self, name: str, run: Callable[[], str], log: Path) -> None:
         started = time.monotonic()
         try:
-            with self._progress.step(name):
-                passed, failed = count(run(), succeeded=True)
+            passed, failed = count(run(), succeeded=True)
         except Failure as failure:
             text = str(failure)
             passed, failed = count(text, succeeded=False)
@@ -183,10 +189,8 @@ def _program_tests(table: Table, include: Path, progress: Progress) -> None:
     for preset in ("debug", "sanitize"):
         table.call(f"build {preset}", partial(build_program, include, preset, progress))
         table.command(f"unit tests {preset}", "ctest", "--preset", preset, "-j", jobs)
-    sources = [str(ROOT / name) for name in _tracked("*.cc")]
-    words = ["run-clang-tidy-19", "-quiet", "-j", jobs, "-p", str(ROOT / "build" / "debug")]
-    words.append("-extra-arg=-Wno-unknown-warning-option")  # those of g++
-    table.command("clang-tidy", *words, *sources)
+    settings = ROOT / ".clang-tidy"
+    table.call("clang-tidy", partial(clang_tidy, ROOT / "build" / "debug", settings, progress))
 
 
 def _main() -> None:

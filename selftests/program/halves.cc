@@ -28,6 +28,19 @@ Deadline DeadlineOf(const std::vector<std::string>& names) {
   return Deadline::After(sum + kGrace);
 }
 
+std::string_view DriverOf(const std::string& test) {
+  const ContinuityInfo* info = FindContinuityTest(test);
+  return info != nullptr ? info->traits.driver : NeededDriver(test);
+}
+
+void OpenNeededDevices(const std::vector<std::string>& names) {
+  for (const ListedDevice& device : Devices::Get().listed()) {
+    if (std::ranges::find(names, device.driver, DriverOf) != names.end()) {
+      Devices::Get().OpenAhead(device.driver);
+    }
+  }
+}
+
 }  // namespace
 
 bool IsClaimed(const Options& options, Claim claim) {
@@ -58,8 +71,7 @@ std::optional<ExitCode> PrepareDevices(const Options& options,
     }
   }
   for (const std::string& name : names) {
-    const ContinuityInfo* info = FindContinuityTest(name);
-    const std::string_view driver = info != nullptr ? info->traits.driver : NeededDriver(name);
+    const std::string_view driver = DriverOf(name);
     if (driver.empty() || devices.IsListed(driver)) continue;
     return SayError(events, "device",
                     fmt::format("{} needs a device of driver {}, and none is listed; give --device "
@@ -83,6 +95,7 @@ std::optional<ExitCode> RequireLiveUpdate(EventWriter& events) {
 bool RunSelected(const std::vector<std::string>& names, EventWriter& events) {
   if (names.empty()) return true;
   SelectTests(names);
+  OpenNeededDevices(names);
   auto listener = std::make_unique<TestEvents>(events);
   TestEvents& report = *listener;
   ::testing::TestEventListeners& listeners = ::testing::UnitTest::GetInstance()->listeners();
