@@ -8,12 +8,11 @@ end without a reset, and an error instead of a wait when QEMU does not start.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
-import select
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -28,8 +27,8 @@ from carryover.errors import BadInput, Infrastructure
 from carryover.observation import MachineGone, Watch
 from carryover.qmp import QmpClient
 
-_START_LIMIT = 20.0
 _QUIT_LIMIT = 2.0
+_CONSOLE_BUFFER = 1 << 20  # the most that everybody may ask for (pipe(7), pipe-max-size)
 _FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\b")
 
 
@@ -87,22 +86,29 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             BadInput: The host port for SSH is in use.
         """
         self.target.activate(self)
-        command = self._command(append)
-        self.logger.debug("Starting with: %s", command)
-        with error_log.open("ab") as errors:
-            self._child = child = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,  # Ctrl-C at the terminal is for us, not for QEMU
-            )
+        # A pipe, not labgrid's socket: QEMU writes byte by byte, a socket holds some 300 such
+        # messages, and what does not fit is dropped.
+        console_end, machine_end = os.pipe()
+        self._recorder = ConsoleRecorder(os.fdopen(console_end, "rb", buffering=0), console, watch)
+        self._recorder.start()
+        try:
+            fcntl.fcntl(machine_end, fcntl.F_SETPIPE_SZ, _CONSOLE_BUFFER)
+            command = self._command(append, f"/proc/self/fd/{machine_end}")
+            self.logger.debug("Starting with: %s", command)
+            with error_log.open("ab") as errors:
+                self._child = child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    pass_fds=(machine_end,),
+                    start_new_session=True,  # Ctrl-C at the terminal is for us, not for QEMU
+                )
+        finally:
+            os.close(machine_end)
         try:
             assert child.stdin is not None
             assert child.stdout is not None
-            stream = self._accept(child, error_log)
-            self._recorder = ConsoleRecorder(stream, console, watch)
-            self._recorder.start()
             self.qmp = QmpClient(child.stdout, child.stdin, watch)
             self.status = 1
             self.ssh_port = self._find_ssh_port()
@@ -143,8 +149,11 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
     def off(self) -> None:
         self.power_off()
 
-    def _command(self, append: str) -> list[str]:
-        command = list(self._cmd)
+    def _command(self, append: str, console: str) -> list[str]:
+        command = [
+            f"file,id=serialsocket,path={console}" if "id=serialsocket" in word else word
+            for word in self._cmd
+        ]
         if append and "-append" in command:
             at = command.index("-append") + 1
             command[at] = f"{command[at]} {append}"
@@ -152,19 +161,6 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         if setpriv := shutil.which("setpriv"):
             command = [setpriv, "--pdeathsig", "KILL", *command]
         return command
-
-    def _accept(self, child: subprocess.Popen[bytes], error_log: Path) -> socket.socket:
-        ended = os.pidfd_open(child.pid)
-        try:
-            ready, _, _ = select.select([self._socket, ended], [], [], _START_LIMIT)
-            if self._socket not in ready:
-                ended_with = f"ended with {child.poll()}" if ready else "does not begin"
-                raise Infrastructure(f"it {ended_with}; see {error_log}")
-            self._clientsocket = self._socket.accept()[0]
-            stream: socket.socket = self._clientsocket
-            return stream
-        finally:
-            os.close(ended)
 
     def _find_ssh_port(self) -> int:
         text = self.qmp.execute("human-monitor-command", {"command-line": "info usernet"})

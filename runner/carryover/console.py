@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import codecs
-import socket
+import os
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from carryover.errors import OutputFailed
 from carryover.kernel_messages import plain, recognise
@@ -17,14 +18,21 @@ from carryover.observation import ConsoleLine, ReaderFailed, Watch
 LineSink = Callable[[str], object]  # gets each recorded line, without the newline
 
 
+class Stream(Protocol):
+    """What is read: a file or a socket."""
+
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+
 class ConsoleRecorder:
-    """Reads a stream socket to its end: each line is written down first, then posted.
+    """Reads a pipe or socket to its end, and closes it: each line is written down, then posted.
 
     A line of the log begins with wall clock (UTC) and seconds since power-on, both of the
     controller.
     """
 
-    def __init__(self, stream: socket.socket, sink: LineSink, watch: Watch) -> None:
+    def __init__(self, stream: Stream, sink: LineSink, watch: Watch) -> None:
         self._stream = stream
         self._sink = sink
         self._watch = watch
@@ -46,11 +54,12 @@ class ConsoleRecorder:
         try:
             while True:
                 try:
-                    data = self._stream.recv(65536)
+                    data = os.read(self._stream.fileno(), 65536)
                 except ConnectionResetError:
                     data = b""  # QEMU was killed
                 self._feed(decoder.decode(data, final=not data), last=not data)
                 if not data:
+                    self._stream.close()
                     return
         except OSError as error:
             self._watch.post(ReaderFailed(OutputFailed(f"console.log: {error.strerror}")))

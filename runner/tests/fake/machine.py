@@ -72,7 +72,10 @@ class FakeMachine(BenchDriver):
 
     @staticmethod
     def _end_of(path: Path) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+            contextlib.suppress(ConnectionRefusedError),  # it has ended before
+        ):
             sender.sendto(b"", str(path))
 
     def _monitor(self, monitor: socket.socket, watch: Watch) -> None:
