@@ -27,20 +27,21 @@ constexpr std::size_t kMiB = 1024 * kKiB;
 
 // Sizes. One test a size, so that a verdict names the size at which memory is lost.
 
-#define SIZE_IS_KEPT(Name, bytes)                                                             \
+#define SIZE_IS_KEPT(Name, bytes, kind)                                                       \
   CONTINUITY_TEST(MemoryContinuity, Name, PatternRecord, #bytes " of memory keep every byte") \
-  ARM(MemoryContinuity, Name) { ArmPattern(bytes, PageKind::kBase, record); }                 \
+  ARM(MemoryContinuity, Name) { ArmPattern(bytes, kind, record); }                            \
   VERIFY(MemoryContinuity, Name) { VerifyPattern(record); }
 
-SIZE_IS_KEPT(OnePage, kPage)
-SIZE_IS_KEPT(TwoPages, 2 * kPage)
-SIZE_IS_KEPT(SixtyFourKiB, 64 * kKiB)
-SIZE_IS_KEPT(OneMiBAndAPage, kMiB + kPage)
-SIZE_IS_KEPT(TwoMiB, 2 * kMiB)
-SIZE_IS_KEPT(SixteenMiB, 16 * kMiB)
-SIZE_IS_KEPT(TwoHundredFiftySixMiB, 256 * kMiB)
-SIZE_IS_KEPT(OneByte, 1)
-SIZE_IS_KEPT(OddLength, 3 * kPage + 1234)
+SIZE_IS_KEPT(OnePage, kPage, PageKind::kBase)
+SIZE_IS_KEPT(TwoPages, 2 * kPage, PageKind::kBase)
+SIZE_IS_KEPT(SixtyFourKiB, 64 * kKiB, PageKind::kBase)
+SIZE_IS_KEPT(OneMiBAndAPage, kMiB + kPage, PageKind::kBase)
+SIZE_IS_KEPT(TwoMiB, 2 * kMiB, PageKind::kBase)
+SIZE_IS_KEPT(SixteenMiB, 16 * kMiB, PageKind::kBase)
+SIZE_IS_KEPT(SixtyFourMiB, 64 * kMiB, PageKind::kBase)
+SIZE_IS_KEPT(TwoHundredFiftySixMiB, 256 * kMiB, PageKind::kHuge)
+SIZE_IS_KEPT(OneByte, 1, PageKind::kBase)
+SIZE_IS_KEPT(OddLength, 3 * kPage + 1234, PageKind::kBase)
 
 CONTINUITY_TEST(MemoryContinuity, EmptyMemfd, TokenRecord, "A memfd of size 0 comes back, empty")
 ARM(MemoryContinuity, EmptyMemfd) {
