@@ -104,14 +104,14 @@ class Campaign:
     def _phases(self, batch: Batch) -> Results:
         self._cold_boot()
         if names := batch.names(continuity=False):
+            self._output.journal.write("run", tests=names)
             with self._display.phase("run", _tests(names)):
-                self._output.journal.write("run", tests=names)
                 ended = yield from self._commands.verb("run", names, batch)
                 yield from batch.end_of_run(ended.said)
         if not (names := batch.names(continuity=True)):
             return
+        self._output.journal.write("arm", tests=names)
         with self._display.phase("arm", _tests(names)) as found:
-            self._output.journal.write("arm", tests=names)
             ended = yield from self._commands.arm(names, batch)
             self._refuse_bad_input(ended)
             yield from batch.end_of_arm(ended.said)
@@ -166,8 +166,8 @@ class Campaign:
     def _kexec(self, batch: Batch) -> Generator[TestResult, None, bool]:
         """True if an incoming kernel is up, and is the one that was asked for."""
         before = self._commands.boot
+        self._output.journal.write("kexec", armed=batch.armed())
         with self._display.phase("kexec", _tests(batch.armed())) as found:
-            self._output.journal.write("kexec", armed=batch.armed())
             ended = yield from self._commands.kexec(batch)
             if ended.exit_code != 0:
                 refused = [e for e in ended.events if e.kind == "refused"]
@@ -185,8 +185,8 @@ class Campaign:
 
     def _verify(self, batch: Batch) -> Results:
         names = batch.armed()
+        self._output.journal.write("verify", tests=names)
         with self._display.phase("verify", _tests(names)) as found:
-            self._output.journal.write("verify", tests=names)
             batch.begin_verify()
             ended = yield from self._commands.verb("verify", names, batch)
             known = ended.exit_code in (0, verbs.EXIT_FAILED) or ended.has_error("ledger-missing")
