@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,19 +61,6 @@ def test_a_killed_run_is_closed_by_the_next(fake: FakeBench) -> None:
     run = fake.run("-k", "Rules and Passes")
     assert "an earlier run was cut short; closed it: last step: verify" in run.output
     assert run.status == 0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=18m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("a small tmpfs cannot be mounted here: not root, or not allowed")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_disk_that_fills_up(fake: FakeBench, small_disk: Path) -> None:

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -178,19 +177,6 @@ def test_a_runner_that_is_killed_takes_the_machine_along(bench: BenchRun) -> Non
     assert not journal.is_alive(*machine)
     assert not journal.read(bench.out / "journal.jsonl").closed
     assert "last step: arm" in journal.close_left_over(bench.out / "journal.jsonl")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=18m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("a small tmpfs cannot be mounted here: not root, or not allowed")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_disk_that_fills_up(bench: BenchRun, small_disk: Path) -> None:
