@@ -29,9 +29,9 @@ class IgbThroughput : public DeviceTest {
 };
 NEEDS_DEVICE(IgbThroughput, "igb");
 
-// Where the doorbell is most of the work: frames of up to 1 KiB. At a page a copy, moving the bytes
-// is, and a batch must only win.
-TEST_F(IgbThroughput, BatchIsTwiceAsFastAsADoorbellEach) {
+// It is worth 2.5 times on an idle host, which ci/performance asks for. Here it must win clearly on
+// a busy one, too; least so at a page a copy, where most of the work is moving the bytes.
+TEST_F(IgbThroughput, BatchWinsOverADoorbellEach) {
   constexpr std::size_t kCopies = 512;
   constexpr int kRounds = 8;
   for (const std::size_t length : {std::size_t{64}, std::size_t{1024}, kPage}) {
@@ -55,7 +55,7 @@ TEST_F(IgbThroughput, BatchIsTwiceAsFastAsADoorbellEach) {
     const std::string name = std::to_string(length);
     RecordProperty("batch_MBps_" + name, fmt::format("{:.1f}", batch / 1e6));
     RecordProperty("doorbell_each_MBps_" + name, fmt::format("{:.1f}", each / 1e6));
-    EXPECT_GE(batch, length < kPage ? 2 * each : each) << length << " bytes a copy";
+    EXPECT_GE(batch, length < kPage ? 1.5 * each : each) << length << " bytes a copy";
   }
 }
 
