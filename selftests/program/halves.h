@@ -37,7 +37,8 @@ enum class TestKind : std::uint8_t { kRun, kContinuity };
 // The continuity tests need LUO: an error event and an exit code if it is not there.
 [[nodiscard]] std::optional<ExitCode> RequireLiveUpdate(EventWriter& events);
 
-// Runs the named tests through GoogleTest, with the devices they need being opened meanwhile; `observer` hears of each. True if all are good.
+// Runs the named tests through GoogleTest, with the devices they need being opened meanwhile;
+// `observer` hears of each. True if all are good.
 [[nodiscard]] bool RunSelected(const std::vector<std::string>& names, EventWriter& events);
 
 // SKIP with the reason for each test whose claim is not made.
