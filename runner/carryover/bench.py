@@ -37,11 +37,12 @@ _FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\b")
 class BenchDriver(QEMUDriver):  # type: ignore[misc]
     """A QEMU machine that is observed from before its first instruction to its end.
 
-    ``extra_args`` may name environment variables. It must hold a ``user`` network that forwards a
+    ``cpu`` and ``extra_args`` may name environment variables. The latter must hold a ``user`` network that forwards a
     host port to guest port 22; port 0 lets a free one be chosen (``hostfwd=tcp:127.0.0.1:0-:22``).
     """
 
     # Set by labgrid, whose code has no types.
+    cpu: str
     extra_args: str
     _child: subprocess.Popen[bytes] | None
 
@@ -59,12 +60,12 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
 
     def get_qemu_base_args(self) -> list[str]:
         """Labgrid's arguments, with environment variables put in, and without reboot."""
-        written: str = self.extra_args
-        self.extra_args = os.path.expandvars(written)
+        written = (self.cpu, self.extra_args)
+        self.cpu, self.extra_args = map(os.path.expandvars, written)
         try:
             arguments: list[str] = super().get_qemu_base_args()
         finally:
-            self.extra_args = written
+            self.cpu, self.extra_args = written
         # A reset must end the machine, a kexec does not.
         return [*arguments, "-no-reboot"]
 

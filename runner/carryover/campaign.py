@@ -103,23 +103,33 @@ class Campaign:
 
     def _phases(self, batch: Batch) -> Results:
         self._cold_boot()
-        if names := batch.names(continuity=False):
-            self._output.journal.write("run", tests=names)
-            with self._display.phase("run", _tests(names)):
-                ended = yield from self._commands.verb("run", names, batch)
-                yield from batch.end_of_run(ended.said)
-        if not (names := batch.names(continuity=True)):
-            return
-        self._output.journal.write("arm", tests=names)
-        with self._display.phase("arm", _tests(names)) as found:
-            ended = yield from self._commands.arm(names, batch)
-            self._refuse_bad_input(ended)
-            yield from batch.end_of_arm(ended.said)
-            found.append(f"{len(batch.armed())} of {_tests(names)} armed")
+        if batch.names(continuity=True):
+            yield from self._arm(batch)
+        else:
+            yield from self._run(batch)
         while batch.armed():
             if not (yield from self._kexec(batch)):
                 return
             yield from self._verify(batch)
+
+    def _run(self, batch: Batch) -> Results:
+        names = batch.names(continuity=False)
+        self._output.journal.write("run", tests=names)
+        with self._display.phase("run", _tests(names)):
+            ended = yield from self._commands.verb("run", names, batch)
+            yield from batch.end_of_run(ended.said)
+
+    def _arm(self, batch: Batch) -> Results:
+        names = batch.names(continuity=True)
+        alone = batch.names(continuity=False)
+        self._output.journal.write("arm", tests=[*alone, *names])
+        beside = f", {_tests(alone)} without a kexec" if alone else ""
+        with self._display.phase("arm", f"{_tests(names)}{beside}") as found:
+            ended = yield from self._commands.arm(batch)
+            self._refuse_bad_input(ended)
+            yield from batch.end_of_run(ended.said)
+            yield from batch.end_of_arm(ended.said)
+            found.append(f"{len(batch.armed())} of {_tests(names)} armed")
 
     def _cold_boot(self) -> None:
         with self._display.phase("boot", "power on") as found:

@@ -89,10 +89,17 @@ class TargetCommands:
         self.boots: list[BootIdentity] = []
         self.freeze_failures: list[str] = []
 
-    def arm(self, names: Sequence[str], batch: Batch) -> Running:
-        """The verb `arm`; this boot's nonce goes into the ledger, and verify() asks for it."""
+    def arm(self, batch: Batch) -> Running:
+        """The verb `arm`; this boot's nonce goes into the ledger, and verify() asks for it.
+
+        Tests that need no kexec run in the same process: opening a device costs seconds.
+        """
         self._armed_with = self._strategy.nonce
-        return (yield from self.verb("arm", names, batch, "--nonce", self._armed_with))
+        names = [test.name for test in batch.undecided()]
+        extra = ["--nonce", self._armed_with]
+        if batch.names(continuity=False):
+            extra.append("--with-run")
+        return (yield from self.verb("arm", names, batch, *extra))
 
     def kexec(self, batch: Batch) -> Running:
         """The verb `kexec`, until a kernel signs on or the kexec is refused.

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "fixtures/devices/devices.h"
@@ -15,18 +17,20 @@ ExitCode Arm(const Options& options, EventWriter& events) {
     return SayError(events, "usage", "no continuity test matches '" + options.Filter() + "'",
                     ExitCode::kUsage);
   }
+  std::vector<std::string> names = selection.names;
+  if (options.with_run) std::ranges::move(Select(options, TestKind::kRun).names, std::back_inserter(names));
   if (auto exit = RequireLiveUpdate(events)) return *exit;
-  if (auto exit = PrepareDevices(options, selection.names, events)) return *exit;
-  return RunHolding(events, selection.names, [&]() -> HolderOutcome {
+  if (auto exit = PrepareDevices(options, names, events)) return *exit;
+  return RunHolding(events, names, [&]() -> HolderOutcome {
     const BootIdentity boot = ReadBootIdentity();
     Continuity& continuity = Continuity::Get();
     continuity.Begin(Half::kArm, 0, std::nullopt);
     continuity.next().boot_id = boot.boot_id;
     continuity.next().kho_count = boot.kho_count.value_or(0);
     continuity.next().nonce = options.nonce;
-    events.Plan(selection.names.size() + selection.not_claimed.size());
+    events.Plan(names.size() + selection.not_claimed.size());
     SkipNotClaimed(selection.not_claimed, events);
-    const bool good = RunSelected(selection.names, events);
+    const bool good = RunSelected(names, events);
     const bool hold = HoldWhatIsArmed(events);
     return {good ? ExitCode::kOk : ExitCode::kFailed, hold};
   });

@@ -73,6 +73,7 @@ ParsedOptions ParseOptions(int argc, char** argv) {
     AddTarget(verb, options);
     if (std::string_view(name) == "arm") {
       verb.add_option("--nonce", options.nonce, "Goes into the ledger, to prove which run armed");
+      verb.add_flag("--with-run", options.with_run, "Also run the tests that need no kexec");
     }
   }
 

@@ -27,6 +27,7 @@ struct Options {
   std::vector<std::string> claims;
   std::string iommu_mode = "iommufd";
   std::string nonce;
+  bool with_run = false;
   std::string kernel;
   std::string initrd;
   std::string append;

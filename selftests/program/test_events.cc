@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fixtures/continuity/continuity_test.h"
+
 namespace carryover {
 namespace {
 
@@ -39,9 +41,10 @@ void TestEvents::Finish(const std::string& test, Half half, const std::string& r
 
 void TestEvents::OnTestStart(const ::testing::TestInfo& info) {
   current_ = FullName(info);
+  half_ = FindContinuityTest(current_) != nullptr ? Continuity::Get().half() : Half::kRun;
   verify_reported_ = false;
   (void)Continuity::Get().TakeLost();
-  Start(current_, Continuity::Get().half());
+  Start(current_, half_);
 }
 
 void TestEvents::OnTestPartResult(const ::testing::TestPartResult& part) {
@@ -50,7 +53,7 @@ void TestEvents::OnTestPartResult(const ::testing::TestPartResult& part) {
   if (first_message_.empty()) first_message_ = FirstLine(message);
   if (part.skipped()) return;
   events_.Write("failure", {{"name", current_},
-                            {"half", HalfName(Continuity::Get().half())},
+                            {"half", HalfName(half_)},
                             {"file", part.file_name() == nullptr ? "" : part.file_name()},
                             {"line", part.line_number()},
                             {"message", message}});
@@ -63,17 +66,16 @@ void TestEvents::OnTestEnd(const ::testing::TestInfo& info) {
     events_.Write("note",
                   {{"name", current_}, {"key", property.key()}, {"value", property.value()}});
   }
-  const Half half = Continuity::Get().half();
   const auto lost = Continuity::Get().TakeLost();
   if (verify_reported_) return;  // a carry half has said the rest
   if (lost && result.Failed()) {
-    Finish(current_, half, "LOST", *lost);
+    Finish(current_, half_, "LOST", *lost);
   } else if (result.Failed()) {
-    Finish(current_, half, "FAIL", first_message_);
+    Finish(current_, half_, "FAIL", first_message_);
   } else if (result.Skipped()) {
-    Finish(current_, half, "SKIP", first_message_);
+    Finish(current_, half_, "SKIP", first_message_);
   } else {
-    Finish(current_, half, half == Half::kArm ? "ARMED" : "PASS", "");
+    Finish(current_, half_, half_ == Half::kArm ? "ARMED" : "PASS", "");
   }
 }
 

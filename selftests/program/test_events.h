@@ -34,6 +34,7 @@ class TestEvents : public ::testing::EmptyTestEventListener, public HalfObserver
 
   EventWriter& events_;
   std::string current_;
+  Half half_ = Half::kRun;  // of the current test
   std::string first_message_;
   std::chrono::steady_clock::time_point started_;
   bool verify_reported_ = false;

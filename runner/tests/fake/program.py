@@ -117,18 +117,24 @@ def selected(patterns: list[str], kind: str) -> list[tuple[str, str, int, str | 
 
 
 def run(world: World, patterns: list[str]) -> NoReturn:
-    for name, *_ in selected(patterns, "run"):
+    run_each(selected(patterns, "run"))
+    end(0)
+
+
+def run_each(tests: list[tuple[str, str, int, str | None]]) -> None:
+    for name, *_ in tests:
         say("start", name=name, half="run", generation=0)
         action = name.split(".")[1]
         if action == "DiesOfSignal":
             sys.exit(139)
         result = {"Fails": "FAIL", "Skips": "SKIP"}.get(action, "PASS")
         finish(name, "run", 0, result, None if result == "PASS" else "on purpose")
-    end(0)
 
 
-def arm(world: World, patterns: list[str], nonce: str) -> NoReturn:
+def arm(world: World, patterns: list[str], nonce: str, with_run: bool) -> NoReturn:
     armed = []
+    if with_run:
+        run_each(selected(patterns, "run"))
     for name, _, generations, driver in selected(patterns, "continuity"):
         action = name.split(".")[1]
         if driver:
@@ -303,13 +309,15 @@ def main() -> NoReturn:
         kho_count=state["kho_count"],
         luo_number=state["luo_number"],
     )
-    patterns, append, nonce = [], "", ""
+    patterns, append, nonce, with_run = [], "", "", False
     while words:
         word = words.pop(0)
         if word == "--append":
             append = words.pop(0)
         elif word == "--nonce":
             nonce = words.pop(0)
+        elif word == "--with-run":
+            with_run = True
         elif word in ("--json", "--hidden"):
             continue
         elif word.startswith("--"):
@@ -329,7 +337,7 @@ def main() -> NoReturn:
     if verb == "kexec":
         kexec(world, append)
     if verb == "arm":
-        arm(world, patterns, nonce)
+        arm(world, patterns, nonce, with_run)
     {"run": run, "verify": verify}[verb](world, patterns)
     end(0)
 
