@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """ci/kernel/build: the kernel under test.
 
-Prints the folder that holds bzImage, vmlinux, config, release and include/ (the UAPI headers).
+Prints the folder that holds bzImage, vmlinux, config, release, modules/ (as modules_install lays
+them out) and include/ (the UAPI headers).
 """
 
 import argparse
