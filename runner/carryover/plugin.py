@@ -14,6 +14,7 @@ from carryover.collect import ProgramFile, ProgramItem
 from carryover.errors import BadInput
 from carryover.reports import verdict_of
 from carryover.session import CarryoverSession, default_junit, how_it_ended
+from carryover.strategy import CLAIMS
 
 _SESSION = pytest.StashKey[CarryoverSession]()
 
@@ -43,6 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--carryover-iommu-mode",
         choices=("iommufd", "type1"),
         help="how memory is mapped for devices (default: as the environment says)",
+    )
+    group.addoption(
+        "--carryover-claim",
+        action="append",
+        choices=CLAIMS,
+        help="a claim that the target's kernel makes; may be repeated (default: those of the "
+        "environment)",
     )
     group.addoption(
         "--carryover-append",

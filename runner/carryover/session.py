@@ -73,6 +73,8 @@ class CarryoverSession:
     def _prepare(self, strategy: KexecStrategy) -> None:
         if mode := self._config.getoption("carryover_iommu_mode"):
             strategy.iommu_mode = mode
+        if claims := self._config.getoption("carryover_claim"):
+            strategy.claims = claims
         needed = {i.info.driver for i in self._items.values() if i.info.driver}
         program = strategy.on_target()
         listed = {device.rpartition(",")[2] for device in program.devices}

@@ -23,6 +23,9 @@ from carryover.resources import PciTestDevice
 from carryover.verdict import Verdict
 
 
+CLAIMS = ["memory", "file", "mapping", "stream", "interrupt"]
+
+
 class Status(enum.Enum):
     """States of a target. A power cycle leads from any of them to `off`."""
 
@@ -76,7 +79,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
     claims: list[str] = attr.ib(
         factory=lambda: ["memory"],
         validator=attr.validators.deep_iterable(
-            attr.validators.in_(["memory", "file", "mapping", "stream", "interrupt"]),
+            attr.validators.in_(CLAIMS),
             attr.validators.instance_of(list),
         ),
     )

@@ -12,13 +12,17 @@
 namespace carryover {
 
 ExitCode Arm(const Options& options, EventWriter& events) {
-  const Selection selection = Select(options, TestKind::kContinuity);
+  Selection selection = Select(options, TestKind::kContinuity);
   if (selection.names.empty() && selection.not_claimed.empty()) {
     return SayError(events, "usage", "no continuity test matches '" + options.Filter() + "'",
                     ExitCode::kUsage);
   }
-  std::vector<std::string> names = selection.names;
-  if (options.with_run) std::ranges::move(Select(options, TestKind::kRun).names, std::back_inserter(names));
+  if (options.with_run) {
+    Selection run = Select(options, TestKind::kRun);
+    std::ranges::move(run.names, std::back_inserter(selection.names));
+    std::ranges::move(run.not_claimed, std::back_inserter(selection.not_claimed));
+  }
+  const std::vector<std::string>& names = selection.names;
   if (auto exit = RequireLiveUpdate(events)) return *exit;
   if (auto exit = PrepareDevices(options, names, events)) return *exit;
   return RunHolding(events, names, [&]() -> HolderOutcome {

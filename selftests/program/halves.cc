@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "fixtures/continuity/continuity_test.h"
 #include "fixtures/device_need/device_need.h"
@@ -34,14 +35,19 @@ std::string_view DriverOf(const std::string& test) {
 }
 
 void OpenNeededDevices(const std::vector<std::string>& names) {
+  std::set<std::string_view> drivers;
   for (const ListedDevice& device : Devices::Get().listed()) {
-    if (std::ranges::find(names, device.driver, DriverOf) != names.end()) {
-      Devices::Get().OpenAhead(device.driver);
-    }
+    const bool needed = std::ranges::find(names, device.driver, DriverOf) != names.end();
+    if (needed && drivers.insert(device.driver).second) Devices::Get().OpenAhead(device.driver);
   }
 }
 
 }  // namespace
+
+std::optional<Claim> ClaimOf(const std::string& test) {
+  const ContinuityInfo* info = FindContinuityTest(test);
+  return info != nullptr ? info->traits.claim : NeededClaim(test);
+}
 
 bool IsClaimed(const Options& options, Claim claim) {
   return std::ranges::find(options.claims, ClaimName(claim)) != options.claims.end();
@@ -53,7 +59,8 @@ Selection Select(const Options& options, TestKind kind) {
     const ContinuityInfo* info = FindContinuityTest(test.name);
     if ((info != nullptr) != (kind == TestKind::kContinuity)) continue;
     if (!MatchesFilter(test.name, options.Filter())) continue;
-    const bool claimed = info == nullptr || IsClaimed(options, info->traits.claim);
+    const auto claim = ClaimOf(test.name);
+    const bool claimed = !claim || IsClaimed(options, *claim);
     (claimed ? selection.names : selection.not_claimed).push_back(test.name);
   }
   return selection;
@@ -108,9 +115,9 @@ bool RunSelected(const std::vector<std::string>& names, EventWriter& events) {
 
 void SkipNotClaimed(const std::vector<std::string>& names, EventWriter& events) {
   for (const std::string& name : names) {
-    const std::string_view claim = ClaimName(FindContinuityTest(name)->traits.claim);
+    const auto claim = ClaimOf(name).transform(ClaimName).value_or("");
     events.Write("finish", {{"name", name},
-                            {"half", "arm"},
+                            {"half", FindContinuityTest(name) != nullptr ? "arm" : "run"},
                             {"generation", 0},
                             {"result", "SKIP"},
                             {"reason", fmt::format("this kernel does not claim `{}`", claim)},

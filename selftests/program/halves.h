@@ -16,14 +16,17 @@
 
 namespace carryover {
 
-// Selected tests of one kind. A continuity test whose claim this kernel does not make is left out
-// of `names` and stands in `not_claimed`.
+// Selected tests of one kind. A test of a claim that this kernel does not make is left out of
+// `names` and stands in `not_claimed`.
 struct Selection {
   std::vector<std::string> names;
   std::vector<std::string> not_claimed;
 };
 enum class TestKind : std::uint8_t { kRun, kContinuity };
 [[nodiscard]] Selection Select(const Options& options, TestKind kind);
+
+// The claim that a test is of; none if it needs none.
+[[nodiscard]] std::optional<Claim> ClaimOf(const std::string& test);
 
 // True if --claim names it (`memory` if no --claim is given).
 [[nodiscard]] bool IsClaimed(const Options& options, Claim claim);

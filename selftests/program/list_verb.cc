@@ -3,6 +3,7 @@
 
 #include "fixtures/continuity/continuity_test.h"
 #include "fixtures/device_need/device_need.h"
+#include "selftests/program/halves.h"
 #include "selftests/program/selection.h"
 #include "selftests/program/verbs.h"
 
@@ -15,17 +16,17 @@ ExitCode List(const Options& options, EventWriter& events) {
     ++count;
     const ContinuityInfo* info = FindContinuityTest(test.name);
     const std::string_view driver = info != nullptr ? info->traits.driver : NeededDriver(test.name);
-    nlohmann::json event{
-        {"name", test.name},
-        {"kind", info != nullptr ? "continuity" : "run"},
-        {"claim", info != nullptr ? nlohmann::json(ClaimName(info->traits.claim)) : nullptr},
-        {"driver", driver.empty() ? nlohmann::json() : nlohmann::json(driver)},
-        {"generations", info != nullptr ? info->generations : 0},
-        {"time_limit_ms",
-         info != nullptr ? info->traits.time_limit.count() : kRunTimeLimit.count()},
-        {"file", test.file},
-        {"line", test.line},
-        {"summary", info != nullptr ? nlohmann::json(info->summary) : nullptr}};
+    const auto claim = ClaimOf(test.name);
+    nlohmann::json event{{"name", test.name},
+                         {"kind", info != nullptr ? "continuity" : "run"},
+                         {"claim", claim ? nlohmann::json(ClaimName(*claim)) : nullptr},
+                         {"driver", driver.empty() ? nlohmann::json() : nlohmann::json(driver)},
+                         {"generations", info != nullptr ? info->generations : 0},
+                         {"time_limit_ms", info != nullptr ? info->traits.time_limit.count()
+                                                           : kRunTimeLimit.count()},
+                         {"file", test.file},
+                         {"line", test.line},
+                         {"summary", info != nullptr ? nlohmann::json(info->summary) : nullptr}};
     events.Write("test", std::move(event));
   }
   if (count == 0) {

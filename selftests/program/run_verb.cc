@@ -9,13 +9,14 @@ namespace carryover {
 
 ExitCode Run(const Options& options, EventWriter& events) {
   const Selection selection = Select(options, TestKind::kRun);
-  if (selection.names.empty()) {
+  if (selection.names.empty() && selection.not_claimed.empty()) {
     return SayError(events, "usage", "no test without a kexec matches '" + options.Filter() + "'",
                     ExitCode::kUsage);
   }
   if (auto exit = PrepareDevices(options, selection.names, events)) return *exit;
   Continuity::Get().Begin(Half::kRun, 0, std::nullopt);
-  events.Plan(selection.names.size());
+  events.Plan(selection.names.size() + selection.not_claimed.size());
+  SkipNotClaimed(selection.not_claimed, events);
   const bool good = RunSelected(selection.names, events);
   if (auto restored = Devices::Get().RestoreAll(); !restored) {
     return SayError(events, "device", restored.error().ToString(), ExitCode::kCannot);
