@@ -49,6 +49,7 @@ class VfioFileRules : public ::testing::Test {
     if (!device_) {
       ASSERT_NO_FATAL_FAILURE(OpenBound());
     }
+    ASSERT_NO_FATAL_FAILURE(ExpectClaim());
   }
 
   // The device by its cdev, bound to an iommufd; shared by the tests, as opening is a reset.
@@ -72,7 +73,10 @@ class VfioFileRules : public ::testing::Test {
   [[nodiscard]] const PciAddress& address() const { return listed_->address; }
   [[nodiscard]] const LiveUpdateSession& session() const { return *session_; }
   void CloseSession() { session_.reset(); }
-  void PreserveDevice() { ASSERT_OK(PreserveDeviceFile(session(), device().fd(), kToken)); }
+  void PreserveDevice() {
+    const auto preserved = PreserveDeviceFile(session(), device().fd(), kToken);
+    if (!preserved) FAIL() << preserved.error().ToString();
+  }
 
   // Nothing is left of the attempt: the token is free.
   void ExpectRefused(int file) {
@@ -81,7 +85,17 @@ class VfioFileRules : public ::testing::Test {
   }
 
  private:
+  // Where nothing is preserved, all that is to be refused would be.
+  void ExpectClaim() {
+    if (is_claim_seen_) return;
+    ASSERT_OK_AND_ASSIGN(const LiveUpdateSession session, CreateSession("rules-claim"));
+    const auto preserved = PreserveDeviceFile(session, device().fd(), kToken);
+    if (!preserved) FAIL() << preserved.error().ToString();
+    is_claim_seen_ = true;
+  }
+
   static inline std::unique_ptr<VfioPciDevice> device_;
+  static inline bool is_claim_seen_ = false;
   std::optional<ListedDevice> listed_;
   std::optional<LiveUpdateSession> session_;
 };
