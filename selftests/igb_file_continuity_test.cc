@@ -43,6 +43,40 @@ VERIFY(IgbFileContinuity, DmaGoesOn) {
   VerifyCopyGoesOn(record);
 }
 
+struct OneSessionRecord {
+  PatternKey key;
+  GuardedRecord memory;
+};
+
+CONTINUITY_TEST(IgbFileContinuity, FileAndMemoryOfOneSession, OneSessionRecord,
+                "A session hands over the device's file and memory, and one does DMA in the other")
+ARM(IgbFileContinuity, FileAndMemoryOfOneSession) {
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(64 * kKiB));
+  ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory()));
+  record.key = NewKey();
+  FillPattern(memory.payload(), record.key);
+  record.memory = {.token = CarriedDevice::kFileToken + 1,
+                   .payload = memory.payload_size(),
+                   .iova = iova,
+                   .guard = memory.guard()};
+  ASSERT_OK(carried().outgoing().Preserve(memory.memory().fd(), record.memory.token));
+}
+VERIFY(IgbFileContinuity, FileAndMemoryOfOneSession) {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInUse));
+  ASSERT_OK_AND_ASSIGN(UniqueFd file, RetrieveFrom(carried().incoming(), record.memory.token));
+  ASSERT_OK_AND_ASSIGN(
+      const GuardedMemory memory,
+      GuardedMemory::FromFd(std::move(file), record.memory.payload, record.memory.guard));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory target, MakeGuarded(memory.payload_size()));
+  ASSERT_OK(dma().Start());
+  ASSERT_OK(dma().MapAt(record.memory.iova, memory.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(target.memory()));
+  ASSERT_OK(dma().Copy(
+      {record.memory.payload_iova(), to + GuardedMemory::kGuard, memory.payload_size()}));
+  ExpectPattern(target, record.key, to, "copy of the retrieved memory");
+  ExpectGuards(memory, "retrieved memory");
+}
+
 struct InterruptRecord {
   std::uint64_t before;  // interrupts that came in the outgoing kernel
 };

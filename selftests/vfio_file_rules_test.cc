@@ -37,6 +37,7 @@ class VfioFileRules : public ::testing::Test {
  protected:
   static constexpr std::uint64_t kToken = 1;
 
+  static void SetUpTestSuite() { Devices::Get().Close("igb", kIgbOfFiles); }
   static void TearDownTestSuite() { device_.reset(); }
 
   void SetUp() override {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The claim `file` in the incoming kernel, when the live update of a device's file is finished: all
-// is as it was before any live update. After the tests that use the device.
+// is as it was before any live update. After the tests that use the device. Source of the rules:
+// drivers/vfio/pci/vfio_pci_liveupdate.c of the reference kernel (ci/kernel/patches).
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -40,6 +41,23 @@ FINISHED_RULE(FileIsPreservedAgain, "The file can be preserved for the next kexe
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));
   ASSERT_OK_AND_ASSIGN(const LiveUpdateSession next, CreateSession("rules-next"));
   EXPECT_OK(PreserveDeviceFile(next, carried().file(), kFileToken));
+}
+
+// The last one: it preserves the file again.
+class IgbFileGenerations : public IgbFile {};
+
+CONTINUITY_CHAIN(IgbFileGenerations, TwoKexecs, DmaCopyRecord, 2,
+                 "A retrieved file is preserved again, and gives the device in the kernel after")
+ARM(IgbFileGenerations, TwoKexecs) { ArmCopy(16 * 1024, PageKind::kBase, record); }
+VERIFY(IgbFileGenerations, TwoKexecs) {
+  EXPECT_EQ(record.key.generation, generation() - 1) << "the ledger's record is stale";
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));
+  ASSERT_NO_FATAL_FAILURE(VerifyCopy(record));
+  VerifyCopyGoesOn(record);
+}
+CARRY(IgbFileGenerations, TwoKexecs) {
+  ASSERT_OK(carried().Preserve());
+  ArmCopy(16 * 1024, PageKind::kBase, record);
 }
 
 }  // namespace
