@@ -14,7 +14,11 @@ Result<std::unique_ptr<MappedBar>> MappedBar::Map(int device_fd, std::uint64_t o
   void* address = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, device_fd,
                        static_cast<off_t>(offset));
   if (address == MAP_FAILED) return FailErrno(fmt::format("map a BAR of {} bytes", size));
-  return std::unique_ptr<MappedBar>(new MappedBar(static_cast<std::byte*>(address), size));
+  std::unique_ptr<MappedBar> bar(new MappedBar(static_cast<std::byte*>(address), size));
+  // A mapping holds the device file as a descriptor does: a child that has closed all of those
+  // would still keep the device open.
+  if (madvise(address, size, MADV_DONTFORK) != 0) return FailErrno("keep a BAR from children");
+  return bar;
 }
 
 MappedBar::~MappedBar() { (void)munmap(address_, size_); }

@@ -12,7 +12,8 @@ namespace carryover {
 
 class MappedBar final : public Mmio {
  public:
-  // Maps `size` bytes at `offset` of the device file. Errors: mmap(2)'s.
+  // Maps `size` bytes at `offset` of the device file, for this process and no child of it.
+  // Errors: mmap(2)'s.
   [[nodiscard]] static Result<std::unique_ptr<MappedBar>> Map(int device_fd, std::uint64_t offset,
                                                               std::size_t size);
   MappedBar(const MappedBar&) = delete;

@@ -78,5 +78,12 @@ TEST(MmioTest, WritesHalvesInTheNamedOrder) {
   EXPECT_EQ(high.writes, (Writes{{12, 0x11111111}, {8, 0x22222222}}));
 }
 
+using MappedBarDeathTest = MappedBarTest;
+
+TEST_F(MappedBarDeathTest, IsNotThereInAChild) {
+  EXPECT_EQ(bar_->Read8(0), 0);
+  EXPECT_DEATH((void)bar_->Read8(0), "");
+}
+
 }  // namespace
 }  // namespace carryover
