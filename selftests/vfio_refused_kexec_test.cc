@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The claim `file`: a kexec that cannot be is refused before anything is lost, and all devices go
 // on. Source: vfio_pci_core_freeze() and vfio_pci_core_unfreeze() of the reference kernel
-// (ci/kernel/patches). A kernel that does not refuse jumps into one that finds no root file system:
-// the verdict is PANIC.
+// (ci/kernel/patches). A kernel that does not refuse jumps into one that nobody waits for: the
+// verdict is RESET.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
