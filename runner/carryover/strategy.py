@@ -22,7 +22,6 @@ from carryover.remote import RemoteCommand
 from carryover.resources import PciTestDevice
 from carryover.verdict import Verdict
 
-
 CLAIMS = ["memory", "file", "mapping", "stream", "interrupt"]
 
 

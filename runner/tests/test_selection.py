@@ -70,3 +70,17 @@ def test_results_of_an_earlier_run_are_gone(fake: FakeBench) -> None:
     run = fake.run("-k", "Rules and Passes")
     assert run.verdicts == {"Rules.Passes": "PASS"}
     assert not (run.out / "logs" / "Rules.Fails.log").exists()
+
+
+def test_claims(fake: FakeBench) -> None:
+    def claims(*arguments: str) -> list[str]:
+        run = fake.run("-k", "Memory and AlsoPasses", *arguments)
+        notes = [r["notes"] for r in run.records if r.get("notes")]
+        return list(notes[0]["claims"])
+
+    assert claims() == ["memory"]
+    two = ("--carryover-claim", "memory", "--carryover-claim", "file")
+    assert claims(*two) == ["memory", "file"]
+    refused = fake.run("--carryover-claim", "fiel")
+    assert refused.status == 4
+    assert "fiel" in refused.output

@@ -131,7 +131,9 @@ def run_each(tests: list[tuple[str, str, int, str | None]]) -> None:
         finish(name, "run", 0, result, None if result == "PASS" else "on purpose")
 
 
-def arm(world: World, patterns: list[str], nonce: str, with_run: bool) -> NoReturn:
+def arm(
+    world: World, patterns: list[str], nonce: str, with_run: bool, claims: list[str]
+) -> NoReturn:
     armed = []
     if with_run:
         run_each(selected(patterns, "run"))
@@ -147,6 +149,7 @@ def arm(world: World, patterns: list[str], nonce: str, with_run: bool) -> NoRetu
                 **{"from": "igb"},
             )
         say("start", name=name, half="arm", generation=0)
+        say("note", name=name, key="claims", value=claims)
         if action == "PanicsWhileArming":
             panic(world)
         if action == "FillsTheDisk":
@@ -310,10 +313,13 @@ def main() -> NoReturn:
         luo_number=state["luo_number"],
     )
     patterns, append, nonce, with_run = [], "", "", False
+    claims: list[str] = []
     while words:
         word = words.pop(0)
         if word == "--append":
             append = words.pop(0)
+        elif word == "--claim":
+            claims.append(words.pop(0))
         elif word == "--nonce":
             nonce = words.pop(0)
         elif word == "--with-run":
@@ -337,7 +343,7 @@ def main() -> NoReturn:
     if verb == "kexec":
         kexec(world, append)
     if verb == "arm":
-        arm(world, patterns, nonce, with_run)
+        arm(world, patterns, nonce, with_run, claims)
     {"run": run, "verify": verify}[verb](world, patterns)
     end(0)
 
