@@ -43,12 +43,14 @@ FINISHED_RULE(FileIsPreservedAgain, "The file can be preserved for the next kexe
   EXPECT_OK(PreserveDeviceFile(next, carried().file(), kFileToken));
 }
 
+constexpr std::size_t kPayload = 16384;
+
 // The last one: it preserves the file again.
 class IgbFileGenerations : public IgbFile {};
 
 CONTINUITY_CHAIN(IgbFileGenerations, TwoKexecs, DmaCopyRecord, 2,
                  "A retrieved file is preserved again, and gives the device in the kernel after")
-ARM(IgbFileGenerations, TwoKexecs) { ArmCopy(16 * 1024, PageKind::kBase, record); }
+ARM(IgbFileGenerations, TwoKexecs) { ArmCopy(kPayload, PageKind::kBase, record); }
 VERIFY(IgbFileGenerations, TwoKexecs) {
   EXPECT_EQ(record.key.generation, generation() - 1) << "the ledger's record is stale";
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));
@@ -57,7 +59,7 @@ VERIFY(IgbFileGenerations, TwoKexecs) {
 }
 CARRY(IgbFileGenerations, TwoKexecs) {
   ASSERT_OK(carried().Preserve());
-  ArmCopy(16 * 1024, PageKind::kBase, record);
+  ArmCopy(kPayload, PageKind::kBase, record);
 }
 
 }  // namespace
