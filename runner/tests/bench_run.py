@@ -42,14 +42,14 @@ class BenchRun:
         self.environment.write_text(text.replace(old, new))
 
     def start(self, *tests: str, append: str = "") -> subprocess.Popen[str]:
-        """Starts a run of these tests of suite HiddenFault."""
+        """Starts a run of these tests, of suite HiddenFault unless it is said ("Suite::Test")."""
         program = os.environ["CARRYOVER_PROGRAM"]
         command = [
             *(sys.executable, "-m", "pytest", "-p", "carryover.plugin"),
             *("--rootdir", str(self.folder), "-c", str(self.folder / "pytest.ini")),
             *("--lg-env", str(self.environment), "--carryover-out", str(self.out)),
             *("--carryover-hidden", "--carryover-append", append),
-            *(f"{program}::HiddenFault::{test}" for test in tests),
+            *(f"{program}::{t if '::' in t else f'HiddenFault::{t}'}" for t in tests),
         ]
         return subprocess.Popen(
             command,

@@ -29,7 +29,7 @@ def interrupt(fake: FakeBench, phase: str, *arguments: str) -> Run:
     ("phase", "selection"),
     [
         ("boot", "Memory and AlsoPasses"),
-        ("run", "Rules and Passes or Memory and AlsoPasses"),
+        ("run", "Rules and Passes"),
         ("arm", "Memory and AlsoPasses"),
         ("kexec", "HangsInTheGap"),
         ("verify", "HangsInVerify"),

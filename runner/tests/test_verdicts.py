@@ -97,6 +97,27 @@ def test_each_item_has_its_own_result_from_one_kexec(fake: FakeBench) -> None:
     assert steps.count('"step": "power-on"') == 1
 
 
+def test_tests_without_a_kexec_share_the_process_that_arms(fake: FakeBench) -> None:
+    run = fake.run_tests("Rules.Passes", "Rules.Fails", "Memory.Passes")
+    assert run.verdicts == {
+        "Rules.Passes": "PASS",
+        "Rules.Fails": "FAIL",
+        "Memory.Passes": "PASS",
+    }
+    steps = (run.out / "journal.jsonl").read_text()
+    assert '"step": "run"' not in steps
+    assert steps.count('"step": "arm"') == 1
+
+
+def test_one_that_dies_before_it_arms_costs_the_others_nothing(fake: FakeBench) -> None:
+    run = fake.run_tests("Rules.DiesOfSignal", "Rules.Passes", "Memory.Passes")
+    assert run.verdicts == {
+        "Rules.DiesOfSignal": "FAIL",
+        "Rules.Passes": "PASS",
+        "Memory.Passes": "PASS",
+    }
+
+
 def test_a_chain_takes_as_many_kexecs_as_it_wants(fake: FakeBench) -> None:
     run = fake.run_tests("Memory.Passes", "Chain.Passes")
     assert run.verdicts == {"Memory.Passes": "PASS", "Chain.Passes": "PASS"}

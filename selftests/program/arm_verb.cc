@@ -18,7 +18,8 @@ ExitCode Arm(const Options& options, EventWriter& events) {
                     ExitCode::kUsage);
   }
   std::vector<std::string> names = selection.names;
-  if (options.with_run) std::ranges::move(Select(options, TestKind::kRun).names, std::back_inserter(names));
+  if (options.with_run)
+    std::ranges::move(Select(options, TestKind::kRun).names, std::back_inserter(names));
   if (auto exit = RequireLiveUpdate(events)) return *exit;
   if (auto exit = PrepareDevices(options, names, events)) return *exit;
   return RunHolding(events, names, [&]() -> HolderOutcome {
