@@ -4,7 +4,6 @@
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections import deque
 from pathlib import Path
@@ -13,7 +12,7 @@ from carryover_ci import kernel_config
 from carryover_ci.cache import cache_root, content_key, lock, new_folder, write_whole
 from carryover_ci.kernel_source import KernelSource
 from carryover_ci.progress import Progress, Step
-from carryover_ci.run import Failure, output_of
+from carryover_ci.run import Failure, output_of, run_logged
 
 _RECIPE = "3"  # to be raised when this file makes another result of the same inputs
 _BASE = Path(__file__).parents[1] / "kernel" / "base.config"
@@ -105,31 +104,17 @@ def _compile(source: KernelSource, jobs: int, step: Step) -> None:
     last: deque[str] = deque(maxlen=12)
     command = _make(source, source.output, f"-j{jobs}")
     started = time.monotonic()
-    with (
-        log.open("w") as file,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as make,
-    ):
-        assert make.stdout is not None
-        try:
-            for line in make.stdout:
-                file.write(line)
-                last.append(line)
-                if _ERROR.search(line):
-                    errors.append(line)
-                if _COMPILED.match(line):
-                    compiled += 1
-                    step.update(f"compiled {compiled} of about {max(usual, compiled)} objects")
-        except BaseException:
-            make.terminate()
-            raise
-    if make.returncode != 0:
+
+    def on_line(line: str) -> None:
+        nonlocal compiled
+        last.append(line)
+        if _ERROR.search(line):
+            errors.append(line)
+        if _COMPILED.match(line):
+            compiled += 1
+            step.update(f"compiled {compiled} of about {max(usual, compiled)} objects")
+
+    if run_logged(command, log, on_line) != 0:
         raise Failure(
             f"the kernel did not build:\n{''.join(errors or last).rstrip()}\nAll of it: {log}"
         )

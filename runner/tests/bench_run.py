@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import RUNNER, Run
+from conftest import RUNNER, Run, heeding_interrupts
 
 ENVIRONMENT = RUNNER.parent / "ci" / "bench.yaml"
 _NEEDED = (
@@ -52,7 +52,7 @@ class BenchRun:
             *(f"{program}::{t if '::' in t else f'HiddenFault::{t}'}" for t in tests),
         ]
         return subprocess.Popen(
-            command,
+            heeding_interrupts(command),
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(RUNNER), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,

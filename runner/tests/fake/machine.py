@@ -42,7 +42,6 @@ class FakeMachine(BenchDriver):
         super().__attrs_post_init__()
         self.world = World(Path(os.environ[VARIABLE]))
         self.is_on = False
-        self.power_cycles = 0
 
     @property
     def pid(self) -> int:
@@ -50,11 +49,11 @@ class FakeMachine(BenchDriver):
 
     def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
         self.is_on = True
-        self.power_cycles += 1
-        stream = _bind(self.world.folder / "console.sock")
+        self.world.power_on()
+        stream = _bind(self.world.console_socket)
         self._recorder = ConsoleRecorder(stream, console, watch)
         self._recorder.start()
-        monitor = _bind(self.world.folder / "machine.sock")
+        monitor = _bind(self.world.machine_socket)
         threading.Thread(target=self._monitor, args=(monitor, watch), daemon=True).start()
         self.world.reboot(nonce=append.split(NONCE)[-1], kexec=False)
         self.world.console("SeaBIOS (version fake)", "Booting from ROM..")
@@ -65,8 +64,8 @@ class FakeMachine(BenchDriver):
         if not self.is_on:
             return
         self.is_on = False
-        for name in ("console", "machine"):
-            self._end_of(self.world.folder / f"{name}.sock")
+        for path in (self.world.console_socket, self.world.machine_socket):
+            self._end_of(path)
         assert self._recorder is not None
         assert self._recorder.join(5)
 
@@ -83,7 +82,7 @@ class FakeMachine(BenchDriver):
             said = json.loads(data)
             if "gone" in said:
                 # As BenchDriver does: what the console said comes first.
-                self._end_of(self.world.folder / "console.sock")
+                self._end_of(self.world.console_socket)
                 assert self._recorder is not None
                 assert self._recorder.join(5)
                 watch.post(MachineGone(time.monotonic(), said["gone"]))
