@@ -54,7 +54,9 @@ class FakeMachine(BenchDriver):
         self._recorder = ConsoleRecorder(stream, console, watch)
         self._recorder.start()
         monitor = _bind(self.world.machine_socket)
-        threading.Thread(target=self._monitor, args=(monitor, watch), daemon=True).start()
+        self.monitor = threading.Thread(target=self._watch_monitor, args=(monitor, watch))
+        self.monitor.daemon = True
+        self.monitor.start()
         self.world.reboot(nonce=append.split(NONCE)[-1], kexec=False)
         self.world.console("SeaBIOS (version fake)", "Booting from ROM..")
         if not self.world.state.get("silent"):
@@ -68,6 +70,8 @@ class FakeMachine(BenchDriver):
             self._end_of(path)
         assert self._recorder is not None
         assert self._recorder.join(5)
+        self.monitor.join(5)  # what it still has to say belongs to this power cycle
+        assert not self.monitor.is_alive()
 
     @staticmethod
     def _end_of(path: Path) -> None:
@@ -77,7 +81,7 @@ class FakeMachine(BenchDriver):
         ):
             sender.sendto(b"", str(path))
 
-    def _monitor(self, monitor: socket.socket, watch: Watch) -> None:
+    def _watch_monitor(self, monitor: socket.socket, watch: Watch) -> None:
         while data := monitor.recv(65536):
             said = json.loads(data)
             if "gone" in said:
