@@ -15,6 +15,7 @@ from carryover_ci.progress import Progress, Step
 from carryover_ci.run import Failure, output_of, run_logged
 
 _RECIPE = "3"  # to be raised when this file makes another result of the same inputs
+_HEADERS_RECIPE = "1"
 _BASE = Path(__file__).parents[1] / "kernel" / "base.config"
 _USUAL_OBJECTS = 1300  # what the base configuration compiles, for the first progress display
 _COMPILED = re.compile(r"  (?:CC|AS|LDS|HOSTCC) ")
@@ -23,17 +24,17 @@ _ERROR = re.compile(r"\berror\b|\bError \d|undefined reference|No such file", re
 
 def install_headers(source: KernelSource, progress: Progress) -> Path:
     """The include folder of `make headers_install` of `source`."""
-    key = content_key(_RECIPE, source.identity or str(source.tree))
+    key = content_key(_HEADERS_RECIPE, source.uapi or str(source.tree))
     result = cache_root() / "kernel" / "headers" / key
-    if source.identity and result.exists():
+    if source.uapi and result.exists():
         return result / "include"
     with lock(f"headers-{key}"):
-        if source.identity and result.exists():
+        if source.uapi and result.exists():
             return result / "include"
-        with progress.step("headers") as step:
+        with source.prepared(progress), progress.step("headers") as step:
             step.update("make headers_install")
             output = cache_root() / "kernel" / "output" / f"headers-{key}"
-            if source.identity is None:
+            if source.uapi is None:
                 # A user's tree may have changed. Headers that did not keep their time stamps, so
                 # that programs built with them are not built again.
                 usr = output / "usr"
@@ -78,7 +79,7 @@ def build_kernel(
     with lock(f"kernel-{source.output.name}"):
         if result is not None and result.exists():
             return result
-        with progress.step("kernel") as step:
+        with source.prepared(progress), progress.step("kernel") as step:
             step.update(f"configuring {source.version}")
             source.output.mkdir(parents=True, exist_ok=True)
             _configure(source, asked)
