@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from carryover_ci.kernel_source import KernelSource
 from carryover_ci.progress import Progress
 
