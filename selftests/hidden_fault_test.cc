@@ -9,9 +9,12 @@
 #include <chrono>
 #include <thread>
 
+#include "drivers/access/binding.h"
 #include "drivers/access/result_matchers.h"
 #include "drivers/access/unique_fd.h"
 #include "fixtures/continuity/continuity_test.h"
+#include "fixtures/device_need/device_need.h"
+#include "fixtures/devices/devices.h"
 
 namespace carryover {
 namespace {
@@ -106,6 +109,19 @@ VERIFY(HiddenFault, HangsWhileArming) {}
 CONTINUITY_TEST(HiddenFault, HangsInVerify, NoteRecord, "The second half never ends: HANG")
 ARM(HiddenFault, HangsInVerify) { record.token = 1; }
 VERIFY(HiddenFault, HangsInVerify) { std::this_thread::sleep_for(std::chrono::hours(1)); }
+
+NEEDS_DEVICE(HiddenIntruder, "igb");
+
+// Closed first: nobody can take a device whose file is open.
+TEST(HiddenIntruder, TakesTheDevice) {
+  Devices& devices = Devices::Get();
+  ASSERT_OK(devices.RestoreAll());
+  ASSERT_OK_AND_ASSIGN(const ListedDevice device, devices.Bind("igb"));
+  ASSERT_OK(devices.CheckNobodyElseBound());
+  ASSERT_OK(
+      BindTo(devices.sysfs(), device.address, "igb", Deadline::After(std::chrono::seconds(5))));
+  EXPECT_OK(devices.CheckNobodyElseBound());
+}
 
 }  // namespace
 }  // namespace carryover

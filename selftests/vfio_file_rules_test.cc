@@ -53,6 +53,8 @@ class VfioFileRules : public ::testing::Test {
     ASSERT_NO_FATAL_FAILURE(ExpectClaim());
   }
 
+  void TearDown() override { EXPECT_OK(Devices::Get().CheckNobodyElseBound()); }
+
   // The device by its cdev, bound to an iommufd; shared by the tests, as opening is a reset.
   [[nodiscard]] static VfioPciDevice& device() { return *device_; }
   static void CloseBound() { device_.reset(); }
@@ -274,6 +276,7 @@ TEST_F(VfioFileRules, UnbindWaitsUntilTheSessionIsClosed) {
   EXPECT_FALSE(event.bound);
   ASSERT_OK(BindTo(sysfs(), address(), kVfioPci, Deadline::After(kBindingTime)));
   EXPECT_THAT(TryOpen(IommuMode::kIommufd), IsOk());
+  EXPECT_THAT(Devices::Get().CheckNobodyElseBound(), FailsWith(EBUSY)) << "it was this test";
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ class VfioRefusedKexec : public DeviceTest {
     session_.emplace(std::move(*session));
   }
   void TearDown() override {
+    DeviceTest::TearDown();
     session_.reset();
     if (!is_loaded_) return;
     EXPECT_OK(UnloadKexecImage());

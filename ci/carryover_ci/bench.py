@@ -23,9 +23,9 @@ from carryover_ci.qemu import setup_qemu
 from carryover_ci.run import exit_with
 from carryover_ci.ssh_keys import ssh_keys
 
-
-# A kernel boots a third faster on this one than on `max`, whose many features have it emulated code
-# paths that cost more than they save. rdrand: the SSH server waits for entropy; sha-ni: kexec hashes.
+# A kernel boots a fifth faster on this one than on `max`, with whose features it takes code paths
+# that cost an emulator more than they save. rdrand: the SSH server waits for entropy; sha-ni: a
+# kexec hashes.
 _EMULATED_CPU = "Nehalem,+x2apic,+pdpe1gb,+rdrand,+sha-ni"
 
 

@@ -19,7 +19,7 @@ from carryover_ci.cache import cache_root
 from carryover_ci.kernel import KernelChoice
 from carryover_ci.program import ROOT, build_program
 from carryover_ci.progress import Progress
-from carryover_ci.run import Failure, exit_with
+from carryover_ci.run import Failure, exit_with, run_logged
 from carryover_ci.tidy import clang_tidy
 
 _OUT = ROOT / "out" / "test"
@@ -71,29 +71,16 @@ class Table:
         environment = dict(os.environ)
         environment.setdefault("CCACHE_DIR", str(cache_root() / "ccache"))
 
+        def on_line(line: str) -> None:
+            if show:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+
         def run() -> str:
-            with (
-                self._progress.step(name),
-                log.open("w") as file,
-                subprocess.Popen(
-                    [str(word) for word in words],
-                    cwd=ROOT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    errors="replace",
-                    env=environment,
-                ) as process,
-            ):
-                assert process.stdout is not None
-                for line in process.stdout:
-                    file.write(line)
-                    if show:
-                        sys.stdout.write(line)
-                        sys.stdout.flush()
+            with self._progress.step(name):
+                status = run_logged(words, log, on_line, folder=ROOT, environment=environment)
             output = log.read_text()
-            if process.returncode != 0:
+            if status != 0:
                 raise Failure(output)
             return output
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from carryover_ci.kernel_build import build_kernel, install_headers
-from carryover_ci.kernel_source import kernel_source
+from carryover_ci.kernel_source import KernelSource, kernel_source
 from carryover_ci.progress import Progress
 from carryover_ci.run import exit_with
 
@@ -23,17 +23,20 @@ class KernelChoice:
 
     source: Path | None = None
     patches: Path | None = None
+    more: list[Path] = field(default_factory=list)
     fragments: list[Path] = field(default_factory=list)
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
 
     def build(self, progress: Progress) -> Path:
         """The folder of the built kernel."""
-        source = kernel_source(self.source, self.patches, progress)
-        return build_kernel(source, self.fragments, self.jobs, progress)
+        return build_kernel(self._tree(progress), self.fragments, self.jobs, progress)
 
     def headers(self, progress: Progress) -> Path:
         """The include folder of the kernel's UAPI headers; needs no compiled kernel."""
-        return install_headers(kernel_source(self.source, self.patches, progress), progress)
+        return install_headers(self._tree(progress), progress)
+
+    def _tree(self, progress: Progress) -> KernelSource:
+        return kernel_source(self.source, self.patches, self.more, progress)
 
 
 def add_kernel_options(parser: argparse.ArgumentParser, prefix: str = "") -> None:
@@ -59,6 +62,14 @@ def add_kernel_options(parser: argparse.ArgumentParser, prefix: str = "") -> Non
         help="apply DIR/*.patch instead of ci/kernel/patches/VERSION",
     )
     parser.add_argument(
+        f"--{prefix}patch",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="apply one more patch, after all others; may be repeated",
+    )
+    parser.add_argument(
         f"--{prefix}jobs",
         type=int,
         metavar="N",
@@ -74,6 +85,7 @@ def kernel_choice(arguments: argparse.Namespace, prefix: str = "") -> KernelChoi
     return KernelChoice(
         given[f"{stem}source"],
         given[f"{stem}patches"],
+        given[f"{stem}patch"],
         given[f"{stem}config"],
         given[f"{stem}jobs"],
     )

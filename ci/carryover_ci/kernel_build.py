@@ -4,7 +4,6 @@
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections import deque
 from pathlib import Path
@@ -13,9 +12,10 @@ from carryover_ci import kernel_config
 from carryover_ci.cache import cache_root, content_key, lock, new_folder, write_whole
 from carryover_ci.kernel_source import KernelSource
 from carryover_ci.progress import Progress, Step
-from carryover_ci.run import Failure, output_of
+from carryover_ci.run import Failure, output_of, run_logged
 
 _RECIPE = "3"  # to be raised when this file makes another result of the same inputs
+_HEADERS_RECIPE = "1"
 _BASE = Path(__file__).parents[1] / "kernel" / "base.config"
 _USUAL_OBJECTS = 1300  # what the base configuration compiles, for the first progress display
 _COMPILED = re.compile(r"  (?:CC|AS|LDS|HOSTCC) ")
@@ -24,17 +24,17 @@ _ERROR = re.compile(r"\berror\b|\bError \d|undefined reference|No such file", re
 
 def install_headers(source: KernelSource, progress: Progress) -> Path:
     """The include folder of `make headers_install` of `source`."""
-    key = content_key(_RECIPE, source.identity or str(source.tree))
+    key = content_key(_HEADERS_RECIPE, source.uapi or str(source.tree))
     result = cache_root() / "kernel" / "headers" / key
-    if source.identity and result.exists():
+    if source.uapi and result.exists():
         return result / "include"
     with lock(f"headers-{key}"):
-        if source.identity and result.exists():
+        if source.uapi and result.exists():
             return result / "include"
-        with progress.step("headers") as step:
+        with source.prepared(progress), progress.step("headers") as step:
             step.update("make headers_install")
             output = cache_root() / "kernel" / "output" / f"headers-{key}"
-            if source.identity is None:
+            if source.uapi is None:
                 # A user's tree may have changed. Headers that did not keep their time stamps, so
                 # that programs built with them are not built again.
                 usr = output / "usr"
@@ -79,7 +79,7 @@ def build_kernel(
     with lock(f"kernel-{source.output.name}"):
         if result is not None and result.exists():
             return result
-        with progress.step("kernel") as step:
+        with source.prepared(progress), progress.step("kernel") as step:
             step.update(f"configuring {source.version}")
             source.output.mkdir(parents=True, exist_ok=True)
             _configure(source, asked)
@@ -105,31 +105,17 @@ def _compile(source: KernelSource, jobs: int, step: Step) -> None:
     last: deque[str] = deque(maxlen=12)
     command = _make(source, source.output, f"-j{jobs}")
     started = time.monotonic()
-    with (
-        log.open("w") as file,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as make,
-    ):
-        assert make.stdout is not None
-        try:
-            for line in make.stdout:
-                file.write(line)
-                last.append(line)
-                if _ERROR.search(line):
-                    errors.append(line)
-                if _COMPILED.match(line):
-                    compiled += 1
-                    step.update(f"compiled {compiled} of about {max(usual, compiled)} objects")
-        except BaseException:
-            make.terminate()
-            raise
-    if make.returncode != 0:
+
+    def on_line(line: str) -> None:
+        nonlocal compiled
+        last.append(line)
+        if _ERROR.search(line):
+            errors.append(line)
+        if _COMPILED.match(line):
+            compiled += 1
+            step.update(f"compiled {compiled} of about {max(usual, compiled)} objects")
+
+    if run_logged(command, log, on_line) != 0:
         raise Failure(
             f"the kernel did not build:\n{''.join(errors or last).rstrip()}\nAll of it: {log}"
         )

@@ -35,6 +35,11 @@ def touched_files(patch: str) -> set[str]:
     return set(names) - {"dev/null", "null"}
 
 
+def touches_uapi(patch: Path) -> bool:
+    """Whether the file of a patch changes what `make headers_install` gives."""
+    return any("include/uapi/" in name for name in touched_files(_text(patch)))
+
+
 class PatchedTree:
     """A kernel tree with a series on it.
 

@@ -4,12 +4,15 @@
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from carryover_ci.apt import PrivateApt
 from carryover_ci.cache import cache_root, content_key, lock, new_folder
-from carryover_ci.kernel_patches import PatchedTree, patches_for
+from carryover_ci.kernel_patches import PatchedTree, patches_for, touches_uapi
 from carryover_ci.progress import Progress, Step
 from carryover_ci.run import Failure, output_of
 
@@ -19,31 +22,51 @@ _ANY = "linux-source-[0-9]+.[0-9]+"
 
 @dataclass(frozen=True)
 class KernelSource:
-    """A tree that is ready to be built, out of tree."""
+    """A tree to be built, out of tree, while it is prepared()."""
 
     tree: Path
     version: str  # as the top Makefile has it, e.g. "7.3.4"
     identity: str | None  # the same for the same content; None if only make can tell (a user's)
+    uapi: str | None  # likewise, for the content of its UAPI headers
     output: Path  # the O= folder that belongs to this tree
+    prepare: Callable[[Progress], None] | None = None  # makes `tree` what it should be
+
+    @contextmanager
+    def prepared(self, progress: Progress) -> Iterator[None]:
+        """The tree has its patches, and nobody gives it others, until the end."""
+        if self.prepare is None:
+            yield
+            return
+        with lock("kernel-source"):
+            self.prepare(progress)
+            yield
 
 
-def kernel_source(given: Path | None, patches: Path | None, progress: Progress) -> KernelSource:
-    """The user's tree `given`, else Debian's, with its series of patches applied.
+def kernel_source(
+    given: Path | None, patches: Path | None, more: list[Path], progress: Progress
+) -> KernelSource:
+    """The user's tree `given`, else Debian's, with its series of patches applied, then `more`.
 
-    A user's tree is never written to, and gets patches only if a folder of them is named.
+    A user's tree is never written to, and gets patches only if they are named.
     """
     if given is None:
-        return _debian_source(patches, progress)
+        return _debian_source(patches, more, progress)
     tree = given.resolve()
     version = _version(tree)
     _check_clean(tree)
     key = content_key("user", str(tree))
     output = cache_root() / "kernel" / "output" / key
-    if patches is None:
-        return KernelSource(tree, version, None, output)
-    series = patches_for(version, patches)
+    if patches is None and not more:
+        return KernelSource(tree, version, None, None, output)
+    series = [*(patches_for(version, patches) if patches else []), *more]
     folder = cache_root() / "kernel" / "source" / f"user-{key}"
-    with lock("kernel-source"), progress.step("source") as step:
+    copy = partial(_patched_copy, tree, folder, series)
+    patched = output.with_name(f"{key}-patched")
+    return KernelSource(folder / "tree", version, None, None, patched, copy)
+
+
+def _patched_copy(tree: Path, folder: Path, series: list[Path], progress: Progress) -> None:
+    with progress.step("source") as step:
         step.update(f"copying what is new in {tree}")
         patched = PatchedTree(folder / "tree", folder, pristine=tree)
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,10 +84,9 @@ def kernel_source(given: Path | None, patches: Path | None, progress: Progress) 
             ]
         )
         patched.apply(series)
-    return KernelSource(folder / "tree", version, None, output.with_name(f"{key}-patched"))
 
 
-def _debian_source(patches: Path | None, progress: Progress) -> KernelSource:
+def _debian_source(patches: Path | None, more: list[Path], progress: Progress) -> KernelSource:
     folder = _unpacked()
     if folder is None:
         with lock("kernel-source"):
@@ -74,11 +96,18 @@ def _debian_source(patches: Path | None, progress: Progress) -> KernelSource:
                     folder = _fetch(step)
     tree = folder / "tree"
     version = _version(tree)
-    series = patches_for(version, patches)
-    with lock("kernel-source"):
-        PatchedTree(tree, folder).apply(series)
+    series = [*patches_for(version, patches), *more]
+    for patch in series:
+        if not patch.is_file():
+            raise Failure(f"{patch}: no such patch")
+    output = cache_root() / "kernel" / "output" / folder.name
+    uapi = content_key(folder.name, *filter(touches_uapi, series))
     identity = content_key(folder.name, *series)
-    return KernelSource(tree, version, identity, cache_root() / "kernel" / "output" / folder.name)
+
+    def prepare(_: Progress) -> None:
+        PatchedTree(tree, folder).apply(series)
+
+    return KernelSource(tree, version, identity, uapi, output, prepare)
 
 
 def _unpacked() -> Path | None:

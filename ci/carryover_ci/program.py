@@ -7,7 +7,6 @@ Prints the path of carryover-selftests.
 import argparse
 import os
 import re
-import subprocess
 import sys
 from collections import deque
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from carryover_ci.cache import cache_root, lock
 from carryover_ci.kernel import add_kernel_options, kernel_choice
 from carryover_ci.progress import Progress, Step
-from carryover_ci.run import Failure, exit_with
+from carryover_ci.run import Failure, exit_with, run_logged
 
 ROOT = Path(__file__).parents[2]
 _NINJA = re.compile(r"\[(\d+)/(\d+)\]")
@@ -73,30 +72,13 @@ def _run(command: list[str], folder: Path, step: Step) -> None:
     lines: deque[str] = deque(maxlen=400)
     environment = dict(os.environ)
     environment.setdefault("CCACHE_DIR", str(cache_root() / "ccache"))
-    with (
-        log.open("w") as file,
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=environment,
-        ) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                file.write(line)
-                lines.append(line)
-                if match := _NINJA.match(line):
-                    step.update(f"{match[1]} of {match[2]} steps")
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode != 0:
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        if match := _NINJA.match(line):
+            step.update(f"{match[1]} of {match[2]} steps")
+
+    if run_logged(command, log, on_line, folder=ROOT, environment=environment) != 0:
         said = list(lines)
         first = next((i for i, line in enumerate(said) if _BROKEN.search(line)), len(said) - 15)
         raise Failure(

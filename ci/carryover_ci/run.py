@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Running other programs, and ending with one clear message."""
 
+import errno
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -28,12 +29,56 @@ def output_of(command: Sequence[str | Path], remedy: str = "", folder: Path | No
     return done.stdout
 
 
+def run_logged(
+    command: Sequence[str | Path],
+    log: Path,
+    on_line: Callable[[str], object] = lambda line: None,
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """The exit status of `command`, all of whose output goes to `log`.
+
+    `on_line` gets each line, with its end, as soon as it is there. An exception, Ctrl-C too, ends
+    the command.
+    """
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            [str(word) for word in command],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                file.write(line)
+                on_line(line)
+        except BaseException:
+            process.terminate()
+            raise
+    return process.returncode
+
+
 def exit_with(main: Callable[[], None], name: str) -> None:
     """Run the main function of command `name`; a Failure becomes its message and exit status 1."""
     try:
         main()
     except Failure as failure:
         sys.stderr.write(f"{name}: error: {failure}\n")
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = ". Free some space; XDG_CACHE_HOME puts the caches elsewhere"
+        sys.stderr.write(f"{name}: error: {where}{error.strerror}{remedy}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{name}: interrupted; nothing unfinished was left in the cache\n")

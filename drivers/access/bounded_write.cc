@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <csignal>
 #include <cstdint>
 
+#include "drivers/access/await_readable.h"
 #include "drivers/access/unique_fd.h"
 
 namespace carryover {
@@ -26,19 +26,6 @@ namespace {
   _exit(written == static_cast<ssize_t>(value.size()) ? 0 : EIO);
 }
 
-// Until the child has ended or the deadline passed; true if it has ended.
-bool AwaitExit(int pidfd, Deadline deadline) {
-  for (;;) {
-    const auto left = deadline.Remaining();
-    const timespec timeout{.tv_sec = left.count() / 1'000'000'000,
-                           .tv_nsec = left.count() % 1'000'000'000};
-    pollfd ended{.fd = pidfd, .events = POLLIN, .revents = 0};
-    const int ready = ppoll(&ended, 1, &timeout, nullptr);
-    if (ready > 0) return true;
-    if (ready == 0 || errno != EINTR) return false;
-  }
-}
-
 }  // namespace
 
 Result<void> BoundedWrite(const std::filesystem::path& attribute, std::string_view value,
@@ -49,7 +36,7 @@ Result<void> BoundedWrite(const std::filesystem::path& attribute, std::string_vi
   if (child == 0) WriteAndExit(attribute.c_str(), value);
   // glibc 2.36 declares pidfd_open() without C linkage.
   const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
-  const bool ended = pidfd.valid() && AwaitExit(pidfd.get(), deadline);
+  const bool ended = pidfd.valid() && AwaitReadable(pidfd.get(), deadline).has_value();
   int status = 0;
   if (!ended) {
     (void)kill(child, SIGKILL);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "drivers/access/processors.h"
 #include "drivers/access/result.h"
 #include "drivers/access/unique_fd.h"
 
@@ -52,7 +53,7 @@ class DmaMemory {
 
   // Makes all pages present, on `threads` threads, so that faults stay off later paths. With kHuge
   // the kernel is also asked to gather them into huge pages; whether it did, HugeBytes() says.
-  [[nodiscard]] Result<void> Prefault(unsigned threads) const;
+  [[nodiscard]] Result<void> Prefault(unsigned threads = Processors()) const;
   // Bytes that are mapped by huge pages now, of any kind; /proc/self/smaps says.
   [[nodiscard]] Result<std::size_t> HugeBytes() const;
 

@@ -5,11 +5,12 @@
 #include <netlink/errno.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
-#include <poll.h>
 
 #include <cstdlib>
 #include <memory>
 #include <string_view>
+
+#include "drivers/access/await_readable.h"
 
 namespace carryover {
 namespace {
@@ -23,21 +24,6 @@ struct FreeBuffer {
     std::free(buffer);  // NOLINT(cppcoreguidelines-no-malloc,cppcoreguidelines-owning-memory)
   }
 };
-
-Result<void> AwaitReadable(int fd, Deadline deadline, const PciAddress& address) {
-  for (;;) {
-    const auto left = deadline.Remaining();
-    const timespec timeout{.tv_sec = left.count() / 1'000'000'000,
-                           .tv_nsec = left.count() % 1'000'000'000};
-    pollfd readable{.fd = fd, .events = POLLIN, .revents = 0};
-    const int ready = ppoll(&readable, 1, &timeout, nullptr);
-    if (ready > 0) return {};
-    if (ready == 0) {
-      return Fail(ETIMEDOUT, fmt::format("no driver bound to {} or unbound", address.ToString()));
-    }
-    if (errno != EINTR) return FailErrno("poll for uevents");
-  }
-}
 
 }  // namespace
 
@@ -84,8 +70,9 @@ Result<DriverWatch> DriverWatch::Open() {
 
 Result<DriverEvent> DriverWatch::Next(const PciAddress& address, Deadline deadline) {
   for (;;) {
-    if (auto ready = AwaitReadable(socket_.fd(), deadline, address); !ready) {
-      return std::unexpected(ready.error());
+    if (auto ready = AwaitReadable(socket_.fd(), deadline); !ready) {
+      return Fail(ready.error().code,
+                  fmt::format("await a driver's event of {}", address.ToString()));
     }
     sockaddr_nl sender{};
     unsigned char* raw = nullptr;

@@ -65,7 +65,8 @@ bool Sysfs::Exists(const PciAddress& address) const {
 
 Result<PciId> Sysfs::Id(const PciAddress& address) const {
   if (!Exists(address)) {
-    return Fail(ENODEV, fmt::format("there is no PCI function {}", address.ToString()));
+    return Fail(ENODEV, fmt::format("there is no PCI function {} (`lspci -Dnn` lists them)",
+                                    address.ToString()));
   }
   const auto vendor = ReadNumber(FunctionPath(address) / "vendor", 16);
   if (!vendor) return std::unexpected(vendor.error());

@@ -37,8 +37,9 @@ _FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\b")
 class BenchDriver(QEMUDriver):  # type: ignore[misc]
     """A QEMU machine that is observed from before its first instruction to its end.
 
-    ``cpu`` and ``extra_args`` may name environment variables. The latter must hold a ``user`` network that forwards a
-    host port to guest port 22; port 0 lets a free one be chosen (``hostfwd=tcp:127.0.0.1:0-:22``).
+    ``cpu`` and ``extra_args`` may name environment variables. The latter must hold a ``user``
+    network that forwards a host port to guest port 22; port 0 lets a free one be chosen
+    (``hostfwd=tcp:127.0.0.1:0-:22``).
     """
 
     # Set by labgrid, whose code has no types.

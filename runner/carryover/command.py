@@ -148,6 +148,12 @@ class TargetCommands:
                     if lost is not None:
                         raise Infrastructure(_connection_lost(verb, lost)) from None
                     raise self._hang(verb, batch) from None
+                except Crashed:
+                    for late in watch.late:
+                        if late.command == running.number and late.event.kind in _OF_A_TEST:
+                            if result := self._event(verb, late.event, batch, ended):
+                                yield result
+                    raise
                 if isinstance(seen, ConsoleLine):
                     if seen.message and seen.message.meaning is Meaning.FREEZE_FAILED:
                         self.freeze_failures.append(seen.message.text)

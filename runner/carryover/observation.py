@@ -18,6 +18,8 @@ from carryover.verdict import Verdict
 
 # How long a dying machine may take to say the rest, once it has begun.
 SETTLE = 2.0
+# Seconds for what a machine that is dead for certain had sent before.
+_ON_THE_WAY = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +155,17 @@ class Health:
 
 
 class Watch:
-    """The stream of observations of one power cycle."""
+    """The stream of observations of one power cycle.
+
+    Attributes:
+        health: What all that was taken from it amounts to.
+        late: What programs had said by the time their machine died, and was read after that: the
+            console and the network are not equally fast.
+    """
 
     def __init__(self) -> None:
         self.health = Health()
+        self.late: list[ProgramEvent] = []
         self._queue: queue.SimpleQueue[Observation] = queue.SimpleQueue()
 
     def post(self, seen: Observation) -> None:
@@ -190,10 +199,13 @@ class Watch:
         return seen
 
     def settle(self) -> None:
-        """Reads on until a dying machine has said the rest; returns at once if it is dead."""
+        """Reads on until a dying machine has said the rest."""
         end = time.monotonic() + 2 * SETTLE
-        while not self.health.settled:
+        while (now := time.monotonic()) < end:
+            patience = _ON_THE_WAY if self.health.settled else SETTLE
             try:
-                self._take(min(end, time.monotonic() + SETTLE))
+                seen = self._take(min(end, now + patience))
             except DeadlineExpired:
                 return
+            if isinstance(seen, ProgramEvent):
+                self.late.append(seen)

@@ -81,7 +81,8 @@ class CarryoverSession:
         if missing := sorted(needed - listed):
             raise BadInput(
                 f"{_env_file(self._config)}: targets.main.resources: selected tests need a device "
-                f"of driver {', '.join(missing)}, and no PciTestDevice with it is listed; "
+                f"of driver {', '.join(missing)}, and no PciTestDevice with it is listed "
+                f"(listed: {', '.join(sorted(listed)) or 'none'}); "
                 f"list one, or leave these tests out (-m 'not {missing[0]}')"
             )
         self._output = output = RunOutput(self._directory)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import RUNNER, Run
+from conftest import RUNNER, Run, heeding_interrupts
 
 ENVIRONMENT = RUNNER.parent / "ci" / "bench.yaml"
 _NEEDED = (
@@ -42,17 +42,17 @@ class BenchRun:
         self.environment.write_text(text.replace(old, new))
 
     def start(self, *tests: str, append: str = "") -> subprocess.Popen[str]:
-        """Starts a run of these tests of suite HiddenFault."""
+        """Starts a run of these tests, of suite HiddenFault unless it is said ("Suite::Test")."""
         program = os.environ["CARRYOVER_PROGRAM"]
         command = [
             *(sys.executable, "-m", "pytest", "-p", "carryover.plugin"),
             *("--rootdir", str(self.folder), "-c", str(self.folder / "pytest.ini")),
             *("--lg-env", str(self.environment), "--carryover-out", str(self.out)),
             *("--carryover-hidden", "--carryover-append", append),
-            *(f"{program}::HiddenFault::{test}" for test in tests),
+            *(f"{program}::{t if '::' in t else f'HiddenFault::{t}'}" for t in tests),
         ]
         return subprocess.Popen(
-            command,
+            heeding_interrupts(command),
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(RUNNER), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,

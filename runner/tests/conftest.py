@@ -42,6 +42,11 @@ class Run:
         return {name: result["verdict"] for name, result in self.results.items()}
 
 
+def heeding_interrupts(command: list[str]) -> list[str]:
+    """The command, with Ctrl-C as at a terminal: shells start background jobs without it."""
+    return ["env", "--default-signal=INT", *command]
+
+
 class FakeBench:
     """Runs the plugin on the fake target."""
 
@@ -70,7 +75,7 @@ class FakeBench:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.command(*arguments),
+            heeding_interrupts(self.command(*arguments)),
             cwd=self.folder,
             env=self.variables,
             stdout=subprocess.PIPE,

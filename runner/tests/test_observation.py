@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
 from carryover.errors import OutputFailed
+from carryover.events import Event
 from carryover.kernel_messages import recognise
 from carryover.observation import (
     ConsoleLine,
@@ -16,6 +18,7 @@ from carryover.observation import (
     MachineEvent,
     MachineGone,
     Observation,
+    ProgramEvent,
     ReaderFailed,
     Watch,
 )
@@ -102,6 +105,17 @@ def test_a_panic_without_an_end_is_told_within_five_seconds() -> None:
     with pytest.raises(Crashed, match="Fatal exception"):
         watch.next(began + 60)
     assert time.monotonic() - began < 5
+
+
+def test_what_a_program_said_before_its_machine_died_is_kept() -> None:
+    watch = watch_after_boot()
+    watch.post(PANIC)
+    watch.post(PANIC_END)
+    event = ProgramEvent(1, Event("start", {"name": "A.B", "half": "verify"}))
+    threading.Timer(0.05, watch.post, [event]).start()  # the network is slower than the console
+    with pytest.raises(Crashed):
+        watch.next(time.monotonic() + 1)
+    assert watch.late == [event]
 
 
 def test_a_reader_that_fails_is_not_silence() -> None:

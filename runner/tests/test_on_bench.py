@@ -105,6 +105,13 @@ def test_a_test_that_ends_the_machine(bench: BenchRun, test: str, verdict: str) 
     )
 
 
+def test_a_driver_that_takes_the_device(bench: BenchRun) -> None:
+    run = bench.run("HiddenIntruder::TakesTheDevice")
+    assert run.verdicts == {"HiddenIntruder.TakesTheDevice": "FAIL"}, run.output
+    reason = run.results["HiddenIntruder.TakesTheDevice"]["failures"][0]
+    assert "unbound from vfio-pci by somebody else" in reason or "driver igb was bound" in reason
+
+
 @pytest.mark.parametrize(("fault", "verdict"), [("panic", "PANIC"), ("reset", "RESET")])
 def test_an_incoming_kernel_that_dies(bench: BenchRun, fault: str, verdict: str) -> None:
     run = bench.run("IsSound", append=f"carryover.fault={fault}")

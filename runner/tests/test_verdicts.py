@@ -18,6 +18,7 @@ from carryover.verdict import Verdict
         ("Rules.Fails", "FAIL", "on purpose"),
         ("Rules.Skips", "SKIP", "on purpose"),
         ("Rules.DiesOfSignal", "FAIL", "`run` ended with 139"),
+        ("Rules.Hangs", "HANG", "run of Rules.Hangs did not end within"),
         ("Memory.Passes", "PASS", ""),
         ("Memory.Fails", "FAIL", "on purpose"),
         ("Memory.IsCutOffInMidWord", "PASS", ""),
@@ -30,6 +31,7 @@ from carryover.verdict import Verdict
         ("Memory.PanicsInVerify", "PANIC", "sysrq triggered crash (in its verify half)"),
         ("Memory.ResetsInTheGap", "RESET", "host-qmp-system-reset"),
         ("Memory.BootsCold", "RESET", "KHO counts 0 kexecs, 1 were made"),
+        ("Memory.HangsWhileArming", "HANG", "arm of Memory.HangsWhileArming did not end within"),
         ("Memory.HangsInVerify", "HANG", "verify of Memory.HangsInVerify did not end within"),
         ("Memory.HangsInTheGap", "HANG", "stuck here"),
         ("Memory.BreaksTheAbi", "ABI_MISMATCH", "LUO state is incompatible"),
@@ -95,6 +97,27 @@ def test_each_item_has_its_own_result_from_one_kexec(fake: FakeBench) -> None:
     steps = (run.out / "journal.jsonl").read_text()
     assert steps.count('"step": "kexec"') == 1
     assert steps.count('"step": "power-on"') == 1
+
+
+def test_tests_without_a_kexec_share_the_process_that_arms(fake: FakeBench) -> None:
+    run = fake.run_tests("Rules.Passes", "Rules.Fails", "Memory.Passes")
+    assert run.verdicts == {
+        "Rules.Passes": "PASS",
+        "Rules.Fails": "FAIL",
+        "Memory.Passes": "PASS",
+    }
+    steps = (run.out / "journal.jsonl").read_text()
+    assert '"step": "run"' not in steps
+    assert steps.count('"step": "arm"') == 1
+
+
+def test_one_that_dies_before_it_arms_costs_the_others_nothing(fake: FakeBench) -> None:
+    run = fake.run_tests("Rules.DiesOfSignal", "Rules.Passes", "Memory.Passes")
+    assert run.verdicts == {
+        "Rules.DiesOfSignal": "FAIL",
+        "Rules.Passes": "PASS",
+        "Memory.Passes": "PASS",
+    }
 
 
 def test_a_chain_takes_as_many_kexecs_as_it_wants(fake: FakeBench) -> None:

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -15,6 +14,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "drivers/access/await_readable.h"
 #include "drivers/access/unique_fd.h"
 
 namespace carryover {
@@ -48,11 +48,6 @@ Result<void> WriteHolderFile() {
     return FailErrno(fmt::format("write {}", kPath));
   }
   return {};
-}
-
-int PollTimeout(Deadline deadline) {
-  return static_cast<int>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(deadline.Remaining()).count());
 }
 
 [[noreturn]] void Child(int report, const std::function<HolderOutcome()>& work,
@@ -103,8 +98,7 @@ Result<ExitCode> RunInHolder(const std::function<HolderOutcome()>& work,
   if (child < 0) return FailErrno("fork");
   if (child == 0) Child(write_end.release(), work, let_go);
   write_end = UniqueFd();
-  pollfd reported{read_end.get(), POLLIN, 0};
-  if (poll(&reported, 1, PollTimeout(deadline)) != 1) {
+  if (!AwaitReadable(read_end.get(), deadline)) {
     (void)kill(child, SIGKILL);
     return Fail(ETIMEDOUT, "the halves did not end in time; the holder was killed");
   }
@@ -135,8 +129,7 @@ Result<void> ReleaseHolder(Deadline deadline) {
   const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, *holder, 0)));
   if (!process.valid()) return FailErrno(fmt::format("pidfd_open({})", *holder));
   if (kill(*holder, SIGTERM) != 0) return FailErrno(fmt::format("signal process {}", *holder));
-  pollfd gone{process.get(), POLLIN, 0};
-  if (poll(&gone, 1, PollTimeout(deadline)) != 1) {
+  if (!AwaitReadable(process.get(), deadline)) {
     return Fail(ETIMEDOUT, fmt::format("the holder, process {}, does not end", *holder));
   }
   return {};

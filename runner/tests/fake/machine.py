@@ -42,7 +42,6 @@ class FakeMachine(BenchDriver):
         super().__attrs_post_init__()
         self.world = World(Path(os.environ[VARIABLE]))
         self.is_on = False
-        self.power_cycles = 0
 
     @property
     def pid(self) -> int:
@@ -50,12 +49,14 @@ class FakeMachine(BenchDriver):
 
     def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
         self.is_on = True
-        self.power_cycles += 1
-        stream = _bind(self.world.folder / "console.sock")
+        self.world.power_on()
+        stream = _bind(self.world.console_socket)
         self._recorder = ConsoleRecorder(stream, console, watch)
         self._recorder.start()
-        monitor = _bind(self.world.folder / "machine.sock")
-        threading.Thread(target=self._monitor, args=(monitor, watch), daemon=True).start()
+        monitor = _bind(self.world.machine_socket)
+        self.monitor = threading.Thread(target=self._watch_monitor, args=(monitor, watch))
+        self.monitor.daemon = True
+        self.monitor.start()
         self.world.reboot(nonce=append.split(NONCE)[-1], kexec=False)
         self.world.console("SeaBIOS (version fake)", "Booting from ROM..")
         if not self.world.state.get("silent"):
@@ -65,10 +66,12 @@ class FakeMachine(BenchDriver):
         if not self.is_on:
             return
         self.is_on = False
-        for name in ("console", "machine"):
-            self._end_of(self.world.folder / f"{name}.sock")
+        for path in (self.world.console_socket, self.world.machine_socket):
+            self._end_of(path)
         assert self._recorder is not None
         assert self._recorder.join(5)
+        self.monitor.join(5)  # what it still has to say belongs to this power cycle
+        assert not self.monitor.is_alive()
 
     @staticmethod
     def _end_of(path: Path) -> None:
@@ -78,12 +81,12 @@ class FakeMachine(BenchDriver):
         ):
             sender.sendto(b"", str(path))
 
-    def _monitor(self, monitor: socket.socket, watch: Watch) -> None:
+    def _watch_monitor(self, monitor: socket.socket, watch: Watch) -> None:
         while data := monitor.recv(65536):
             said = json.loads(data)
             if "gone" in said:
                 # As BenchDriver does: what the console said comes first.
-                self._end_of(self.world.folder / "console.sock")
+                self._end_of(self.world.console_socket)
                 assert self._recorder is not None
                 assert self._recorder.join(5)
                 watch.post(MachineGone(time.monotonic(), said["gone"]))

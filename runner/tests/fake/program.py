@@ -20,6 +20,7 @@ TESTS = [
     ("Rules.Fails", "run", 0, None),
     ("Rules.Skips", "run", 0, None),
     ("Rules.DiesOfSignal", "run", 0, None),
+    ("Rules.Hangs", "run", 0, None),
     ("Memory.Passes", "continuity", 1, None),
     ("Memory.AlsoPasses", "continuity", 1, None),
     ("Memory.Fails", "continuity", 1, None),
@@ -32,6 +33,7 @@ TESTS = [
     ("Memory.PanicsOnce", "continuity", 1, None),
     ("Memory.PanicsInVerify", "continuity", 1, None),
     ("Memory.ResetsInTheGap", "continuity", 1, None),
+    ("Memory.HangsWhileArming", "continuity", 1, None),
     ("Memory.HangsInVerify", "continuity", 1, None),
     ("Memory.HangsInTheGap", "continuity", 1, None),
     ("Memory.BreaksTheAbi", "continuity", 1, None),
@@ -127,6 +129,8 @@ def run_each(tests: list[tuple[str, str, int, str | None]]) -> None:
         action = name.split(".")[1]
         if action == "DiesOfSignal":
             sys.exit(139)
+        if action == "Hangs":
+            wait_for_ever()
         result = {"Fails": "FAIL", "Skips": "SKIP"}.get(action, "PASS")
         finish(name, "run", 0, result, None if result == "PASS" else "on purpose")
 
@@ -152,6 +156,8 @@ def arm(
         say("note", name=name, key="claims", value=claims)
         if action == "PanicsWhileArming":
             panic(world)
+        if action == "HangsWhileArming":
+            wait_for_ever()
         if action == "FillsTheDisk":
             fill(Path(os.environ["CARRYOVER_FAKE_FILL"]))
         if action == "TalksNonsense":

@@ -18,6 +18,8 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # A process that outlives its power cycle must not be heard in the next one.
+        self.cycle: int = self.state.get("cycle", 0)
 
     @classmethod
     def of_this_process(cls) -> World:
@@ -33,6 +35,19 @@ class World:
         partial = self.folder / "state.json.partial"
         partial.write_text(json.dumps({**self.state, **changes}))
         partial.replace(self.folder / "state.json")
+
+    def power_on(self) -> None:
+        """Another power cycle begins."""
+        self.cycle += 1
+        self.update(cycle=self.cycle)
+
+    @property
+    def console_socket(self) -> Path:
+        return self.folder / f"console-{self.cycle}.sock"
+
+    @property
+    def machine_socket(self) -> Path:
+        return self.folder / f"machine-{self.cycle}.sock"
 
     def reboot(self, *, nonce: str, kexec: bool) -> None:
         """A new kernel: cold, or through a kexec."""
@@ -52,12 +67,12 @@ class World:
         """The machine prints."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             for line in lines:
-                sender.sendto(f"{line}\r\n".encode(), str(self.folder / "console.sock"))
+                sender.sendto(f"{line}\r\n".encode(), str(self.console_socket))
 
     def machine(self, **event: Any) -> None:
         """QMP says something, or QEMU ends (``gone=...``)."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.sendto(json.dumps(event).encode(), str(self.folder / "machine.sock"))
+            sender.sendto(json.dumps(event).encode(), str(self.machine_socket))
 
     def sign_on(self) -> None:
         """What a kernel of the bench prints until it is ready."""
