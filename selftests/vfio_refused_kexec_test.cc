@@ -28,6 +28,7 @@ class VfioRefusedKexec : public DeviceTest {
   VfioRefusedKexec() : DeviceTest("igb", kIgbOfFiles) {}
 
   void SetUp() override {
+    if (const auto why = WhyNotPreservable()) GTEST_SKIP() << *why;
     const auto image = FindKernelImage();
     if (!image) GTEST_SKIP() << "no kernel to load: " << image.error().ToString();
     ASSERT_NO_FATAL_FAILURE(DeviceTest::SetUp());

@@ -14,7 +14,9 @@ std::string FullName(const ::testing::TestInfo& info) {
   return fmt::format("{}.{}", info.test_suite_name(), info.name());
 }
 
-std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string FirstLine(std::string_view text) {
+  return std::string(text.substr(0, text.find('\n')));
+}
 
 }  // namespace
 
@@ -49,7 +51,10 @@ void TestEvents::OnTestStart(const ::testing::TestInfo& info) {
 
 void TestEvents::OnTestPartResult(const ::testing::TestPartResult& part) {
   if (part.passed()) return;
-  const std::string message = part.message();
+  std::string_view message = part.message();
+  // FAIL() puts that before what the test has to say.
+  constexpr std::string_view kFailed = "Failed\n";
+  if (message.starts_with(kFailed)) message.remove_prefix(kFailed.size());
   if (first_message_.empty()) first_message_ = FirstLine(message);
   if (part.skipped()) return;
   events_.Write("failure", {{"name", current_},
