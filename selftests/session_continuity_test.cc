@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Sessions and files across a kexec: many of them, in any order, and the rules of incoming
 // sessions.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -258,10 +260,25 @@ CONTINUITY_TEST(SessionContinuity, HolderIsStoppedAndContinued, NothingRecord,
 ARM(SessionContinuity, HolderIsStoppedAndContinued) {
   ArmGrid(1, 1);
   const pid_t holder = getpid();
+  std::array<int, 2> ends{-1, -1};
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0) << strerrordesc_np(errno);
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
   const pid_t child = fork();
   ASSERT_NE(child, -1) << strerrordesc_np(errno);
-  if (child != 0) return;
-  (void)close_range(0, ~0U, 0);  // the sessions: only the holder may keep them
+  if (child != 0) {
+    // Until the child has closed all that it inherited: tests after this one close device files,
+    // and expect them to be closed.
+    write_end = UniqueFd();
+    pollfd closed{read_end.get(), POLLIN, 0};
+    ASSERT_EQ(poll(&closed, 1, 5'000), 1);
+    return;
+  }
+  // The sessions: only the holder may keep them. The pipe last.
+  const auto last = static_cast<unsigned>(write_end.get());
+  (void)close_range(0, last - 1, 0);
+  (void)close_range(last + 1, ~0U, 0);
+  (void)close_range(last, last, 0);
   for (int i = 0; i < 50; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     (void)kill(holder, SIGSTOP);
