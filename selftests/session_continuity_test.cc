@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <numeric>
 #include <thread>
 
+#include "drivers/access/await_readable.h"
 #include "drivers/access/result_matchers.h"
 #include "fixtures/memory/memory_continuity.h"
 
@@ -270,8 +270,7 @@ ARM(SessionContinuity, HolderIsStoppedAndContinued) {
     // Until the child has closed all that it inherited: tests after this one close device files,
     // and expect them to be closed.
     write_end = UniqueFd();
-    pollfd closed{read_end.get(), POLLIN, 0};
-    ASSERT_EQ(poll(&closed, 1, 5'000), 1);
+    ASSERT_OK(AwaitReadable(read_end.get(), Deadline::After(std::chrono::seconds(5))));
     return;
   }
   // The sessions: only the holder may keep them. The pipe last.

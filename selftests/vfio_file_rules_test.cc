@@ -63,14 +63,7 @@ class VfioFileRules : public ::testing::Test {
     return VfioPciDevice::Open(listed_->address, mode, sysfs());
   }
   // Another file of the cdev, bound to nothing.
-  [[nodiscard]] UniqueFd OpenUnbound() const {
-    const auto name = sysfs().VfioCdevName(listed_->address);
-    EXPECT_OK(name);
-    UniqueFd file(
-        open(fmt::format("/dev/vfio/devices/{}", name.value_or("")).c_str(), O_RDWR | O_CLOEXEC));
-    EXPECT_TRUE(file.valid()) << strerrordesc_np(errno);
-    return file;
-  }
+  [[nodiscard]] Result<UniqueFd> OpenUnbound() const { return OpenVfioCdev(address(), sysfs()); }
 
   [[nodiscard]] static const Sysfs& sysfs() { return Devices::Get().sysfs(); }
   [[nodiscard]] const PciAddress& address() const { return listed_->address; }
@@ -113,19 +106,19 @@ TEST_F(VfioFileRules, BoundCdevFileIsPreserved) { PreserveDevice(); }
 // vfio_file_is_bound_cdev()
 TEST_F(VfioFileRules, UnboundCdevFileIsRefused) {
   CloseBound();
-  const UniqueFd unbound = OpenUnbound();
+  ASSERT_OK_AND_ASSIGN(const UniqueFd unbound, OpenUnbound());
   ExpectRefused(unbound.get());
 }
 
 // The file is asked, not the device: the series under review asks vfio_device_cdev_opened(), and
 // takes this file.
 TEST_F(VfioFileRules, SecondUnboundFileOfABoundDeviceIsRefused) {
-  const UniqueFd unbound = OpenUnbound();
+  ASSERT_OK_AND_ASSIGN(const UniqueFd unbound, OpenUnbound());
   ExpectRefused(unbound.get());
 }
 
 TEST_F(VfioFileRules, BoundFileIsPreservedBesideAnUnboundOne) {
-  const UniqueFd unbound = OpenUnbound();
+  ASSERT_OK_AND_ASSIGN(const UniqueFd unbound, OpenUnbound());
   PreserveDevice();
 }
 
@@ -158,7 +151,7 @@ TEST_F(VfioFileRules, IommufdIsRefused) {
 
 // luo_preserve_file(): fget()
 TEST_F(VfioFileRules, ClosedFileNumberIsRefused) {
-  UniqueFd file = OpenUnbound();
+  ASSERT_OK_AND_ASSIGN(UniqueFd file, OpenUnbound());
   const int number = file.get();
   file = UniqueFd();
   EXPECT_THAT(session().Preserve(number, kToken), FailsWith(EBADF));

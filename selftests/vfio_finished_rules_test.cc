@@ -2,8 +2,6 @@
 // The claim `file` in the incoming kernel, when the live update of a device's file is finished: all
 // is as it was before any live update. After the tests that use the device. Source of the rules:
 // drivers/vfio/pci/vfio_pci_liveupdate.c of the reference kernel (ci/kernel/patches).
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,27 +15,20 @@ constexpr std::uint64_t kFileToken = CarriedDevice::kFileToken;
 
 class VfioFinishedRules : public IgbFile {};
 
-// The fixture preserves the device's file; nothing else is armed.
-#define FINISHED_RULE(Name, summary)                               \
-  CONTINUITY_TEST(VfioFinishedRules, Name, NothingRecord, summary) \
-  ARM(VfioFinishedRules, Name) {}                                  \
-  VERIFY(VfioFinishedRules, Name)
-
-FINISHED_RULE(CdevIsOpened, "The device's cdev can be opened again") {
+DEVICE_FILE_RULE(VfioFinishedRules, CdevIsOpened, "The device's cdev can be opened again") {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));
-  ASSERT_OK_AND_ASSIGN(const std::string name,
-                       Devices::Get().sysfs().VfioCdevName(carried().listed().address));
-  const UniqueFd file(open(fmt::format("/dev/vfio/devices/{}", name).c_str(), O_RDWR | O_CLOEXEC));
-  EXPECT_TRUE(file.valid()) << strerrordesc_np(errno);
+  EXPECT_OK(OpenVfioCdev(carried().listed().address, Devices::Get().sysfs()));
 }
 
 // luo_file_retrieve(): the session has no files any more.
-FINISHED_RULE(NothingIsLeftToRetrieve, "Retrieving the file again is ENOENT") {
+DEVICE_FILE_RULE(VfioFinishedRules, NothingIsLeftToRetrieve,
+                 "Retrieving the file again is ENOENT") {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));
   EXPECT_THAT(carried().incoming().Retrieve(kFileToken), FailsWith(ENOENT));
 }
 
-FINISHED_RULE(FileIsPreservedAgain, "The file can be preserved for the next kexec") {
+DEVICE_FILE_RULE(VfioFinishedRules, FileIsPreservedAgain,
+                 "The file can be preserved for the next kexec") {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));
   ASSERT_OK_AND_ASSIGN(const LiveUpdateSession next, CreateSession("rules-next"));
   EXPECT_OK(PreserveDeviceFile(next, carried().file(), kFileToken));

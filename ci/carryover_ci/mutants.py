@@ -155,12 +155,13 @@ def _main() -> None:
         sys.stdout.writelines(f"{mutant.name}: {mutant.breaks}\n" for mutant in mutants)
         return
     _OUT.mkdir(parents=True, exist_ok=True)
-    sources = sorted(file for file in (ROOT / "selftests").rglob("*.cc"))
+    sources = sorted((ROOT / "selftests").rglob("*.cc"))
     series = sorted((ROOT / "ci" / "kernel" / "patches").rglob("*.patch"))
+    common = content_key(*series, *sources)
     known = _known()
     progress = Progress()
     for mutant in mutants:
-        key = content_key(mutant.patch, *series, *sources)
+        key = content_key(mutant.patch, common)
         if not arguments.names and mutant.name in known and known[mutant.name].key == key:
             continue
         known[mutant.name] = try_mutant(

@@ -56,15 +56,21 @@ Result<void> SetIrqs(int device, std::uint32_t flags, unsigned index, unsigned c
 
 }  // namespace
 
+Result<UniqueFd> OpenVfioCdev(const PciAddress& address, const Sysfs& sysfs) {
+  auto name = sysfs.VfioCdevName(address);
+  if (!name) return std::unexpected(name.error());
+  const std::string path = fmt::format("/dev/vfio/devices/{}", *name);
+  UniqueFd fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd.valid()) return FailErrno(fmt::format("open {} ({})", path, address.ToString()));
+  return fd;
+}
+
 Result<std::unique_ptr<VfioPciDevice>> VfioPciDevice::Open(const PciAddress& address,
                                                            IommuMode mode, const Sysfs& sysfs,
                                                            const VfioPciDevice* shared) {
   if (mode == IommuMode::kIommufd) {
-    auto name = sysfs.VfioCdevName(address);
-    if (!name) return std::unexpected(name.error());
-    const std::string path = fmt::format("/dev/vfio/devices/{}", *name);
-    UniqueFd fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
-    if (!fd.valid()) return FailErrno(fmt::format("open {} ({})", path, address.ToString()));
+    auto fd = OpenVfioCdev(address, sysfs);
+    if (!fd) return std::unexpected(fd.error());
     std::shared_ptr<Iommufd> iommu;
     if (shared != nullptr) {
       iommu = std::dynamic_pointer_cast<Iommufd>(shared->iommu_);
@@ -74,7 +80,7 @@ Result<std::unique_ptr<VfioPciDevice>> VfioPciDevice::Open(const PciAddress& add
       if (!opened) return std::unexpected(opened.error());
       iommu = std::move(*opened);
     }
-    return FromCdev(std::move(fd), std::move(iommu));
+    return FromCdev(std::move(*fd), std::move(iommu));
   }
 
   const auto group = sysfs.IommuGroup(address);

@@ -22,6 +22,10 @@ enum class IommuMode : std::uint8_t {
   kType1,    // /dev/vfio/GROUP in a container with a type1v2 IOMMU
 };
 
+// A file of a function's VFIO character device, bound to no iommufd yet. Errors: those of
+// Sysfs::VfioCdevName() and of open(2).
+[[nodiscard]] Result<UniqueFd> OpenVfioCdev(const PciAddress& address, const Sysfs& sysfs);
+
 class VfioPciDevice final : public PciDevice {
  public:
   // Opens a function that is bound to vfio-pci, in an I/O address space of its own, or in that of
