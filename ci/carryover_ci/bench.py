@@ -28,6 +28,10 @@ from carryover_ci.ssh_keys import ssh_keys
 # kexec hashes.
 _EMULATED_CPU = "Nehalem,+x2apic,+pdpe1gb,+rdrand,+sha-ni"
 
+# What the reference kernel has beyond the default one, and what it claims.
+REFERENCE_CONFIG = ROOT / "ci" / "kernel" / "patches" / "vfio-pci.config"
+_REFERENCE_CLAIMS = ("memory", "file")
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -108,6 +112,11 @@ def _main() -> None:
     parser.add_argument("--qemu", metavar="BINARY", help="a QEMU of your own")
     add_kernel_options(parser, "kernel-")
     parser.add_argument(
+        "--reference",
+        action="store_true",
+        help="the reference kernel: with the options of our patches on, whose claims are tested",
+    )
+    parser.add_argument(
         "--runner-tests",
         action="store_true",
         help="run the runner's own tests that cause each verdict for real, instead",
@@ -116,6 +125,9 @@ def _main() -> None:
         "--setup-only", action="store_true", help="build and fetch what is missing, run nothing"
     )
     arguments, for_pytest = parser.parse_known_args()
+    if arguments.reference:
+        arguments.kernel_config.append(REFERENCE_CONFIG)
+        for_pytest += [f"--carryover-claim={claim}" for claim in _REFERENCE_CLAIMS]
     os.environ.setdefault("CARRYOVER_STARTED", str(time.time()))
     bench = prepare(kernel_choice(arguments, "kernel-"), arguments.qemu, Progress())
     os.environ.update(bench.environment())

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """ci/mutants: kernels that are broken on purpose, and the tests that notice.
 
-Builds the kernel with each patch of ci/kernel/mutants on top, one after the other, runs the suite
-on it until the first test that does not pass, and prints who killed what. The table is kept in
-out/mutants/table.json; a mutant that has not changed since is not tried again unless it is named.
+Builds the reference kernel (ci/bench --reference) with each patch of ci/kernel/mutants on top, one
+after the other, runs the suite on it until the first test that does not pass, and prints who killed
+what. The table is kept in out/mutants/table.json; a mutant that has not changed since is not tried
+again unless it is named.
 Exit status 1 if a mutant survives, does not build or does not boot: nothing is proved by it then.
 """
 
@@ -86,7 +87,8 @@ def try_mutant(mutant: Mutant, key: str, *, all_killers: bool, progress: Progres
     results = out / "results.jsonl"
     results.unlink(missing_ok=True)
     log = out / "bench.log"
-    command: list[str | Path] = [ROOT / "ci" / "bench", "--kernel-patch", mutant.patch]
+    command: list[str | Path] = [ROOT / "ci" / "bench", "--reference"]
+    command += ["--kernel-patch", mutant.patch]
     command += ["--carryover-out", out, "--carryover-reruns", "0"]
     if not all_killers:
         command.append("-x")
@@ -125,6 +127,18 @@ def _mutants(names: list[str]) -> list[Mutant]:
     return [Mutant.read(found[name]) for name in names or found]
 
 
+def _inputs() -> list[Path]:
+    """What a trial depends on beside its mutant: the kernel that is broken, and the tests."""
+    kernel = [file for file in (ROOT / "ci" / "kernel").rglob("*") if file.parent != _MUTANTS]
+    tests = [
+        file
+        for folder in ("drivers", "fixtures", "selftests")
+        for file in (ROOT / folder).rglob("*")
+        if file.suffix in (".cc", ".h")
+    ]
+    return sorted(file for file in [*kernel, *tests] if file.is_file())
+
+
 def _known() -> dict[str, Trial]:
     file = _OUT / "table.json"
     if not file.exists():
@@ -155,9 +169,7 @@ def _main() -> None:
         sys.stdout.writelines(f"{mutant.name}: {mutant.breaks}\n" for mutant in mutants)
         return
     _OUT.mkdir(parents=True, exist_ok=True)
-    sources = sorted((ROOT / "selftests").rglob("*.cc"))
-    series = sorted((ROOT / "ci" / "kernel" / "patches").rglob("*.patch"))
-    common = content_key(*series, *sources)
+    common = content_key(*_inputs())
     known = _known()
     progress = Progress()
     for mutant in mutants:
