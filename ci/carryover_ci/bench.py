@@ -28,6 +28,10 @@ from carryover_ci.ssh_keys import ssh_keys
 # kexec hashes.
 _EMULATED_CPU = "Nehalem,+x2apic,+pdpe1gb,+rdrand,+sha-ni"
 
+# As much translated code as one kernel needs (MiB). A kexec overwrites what the kernels before were
+# translated from, and each block of it is then thrown away by itself; a full cache is at once.
+_EMULATOR = "tcg,tb-size=48"
+
 # What the reference kernel has beyond the default one, and what it claims.
 REFERENCE_CONFIG = ROOT / "ci" / "kernel" / "patches" / "vfio-pci.config"
 _REFERENCE_CLAIMS = ("memory", "file")
@@ -53,7 +57,7 @@ class Bench:
             "CARRYOVER_BOOT": str(boot),
             "CARRYOVER_SSH_KEY": str(keys.user_key),
             "CARRYOVER_KNOWN_HOSTS": str(keys.known_hosts),
-            "CARRYOVER_ACCEL": self.accelerator,
+            "CARRYOVER_ACCEL": _EMULATOR if self.accelerator == "tcg" else self.accelerator,
             "CARRYOVER_CPU": "host" if self.accelerator == "kvm" else _EMULATED_CPU,
             "CARRYOVER_PROGRAM": str(self.program),
         }

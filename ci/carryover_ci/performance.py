@@ -22,7 +22,7 @@ from carryover_ci.run import Failure, exit_with, output_of, run_logged
 
 _OUT = ROOT / "out" / "performance"
 _DOCUMENT = ROOT / "docs" / "performance.md"
-_REPETITIONS = 9
+_REPETITIONS = 15
 _RUNS = 5
 _BATCH_WORTH = 2.0  # times the bytes per second of a doorbell for each descriptor
 
@@ -59,15 +59,15 @@ def memory_figures(progress: Progress) -> list[Figure]:
                 "--benchmark_min_time=0.2",
             ]
         )
-    medians = {
-        run["run_name"].partition("/")[0]: run["bytes_per_second"] / 1e9
-        for run in json.loads(result)["benchmarks"]
-        if run.get("aggregate_name") == "median"
-    }
+    best: dict[str, float] = {}
+    for run in json.loads(result)["benchmarks"]:
+        if run["run_type"] == "iteration":
+            name = run["run_name"].partition("/")[0]
+            best[name] = max(best.get(name, 0), run["bytes_per_second"] / 1e9)
 
     def ratio(what: str, ours: str, limit: str) -> Figure:
-        share = medians[ours] / medians[limit]
-        measured = f"{medians[ours]:.1f} GB/s of {medians[limit]:.1f} GB/s: {share:.0%}"
+        share = best[ours] / best[limit]
+        measured = f"{best[ours]:.1f} GB/s of {best[limit]:.1f} GB/s: {share:.0%}"
         return Figure(what, measured, "80 % or more", share >= 0.8)
 
     return [
@@ -166,8 +166,8 @@ Measured by `ci/performance` on {os.cpu_count()} cores ({model}), QEMU with TCG,
 |---|---|---|---|
 {rows}
 
-- Memory: medians of {_REPETITIONS} repetitions in random order, 512 MiB, all threads of the machine
-  (`fixtures/pattern/pattern_benchmark.cc`).
+- Memory: the best of {_REPETITIONS} repetitions in random order, as others may use the same memory
+  bus; 512 MiB, all threads of the machine (`fixtures/pattern/pattern_benchmark.cc`).
 - igb: the best of eight rounds, both ways in turn, in the same virtual machine
   (`selftests/igb_throughput_test.cc`). It is the emulation that is measured, not the silicon.
 - The bench: medians of {_RUNS} runs. From power-on to the last verdict there are one cold boot and
