@@ -37,6 +37,7 @@ ExitCode VerifyFrom(Ledger ledger, const Options& options, EventWriter& events) 
     return SayError(events, "usage", "no armed test matches '" + options.Filter() + "'",
                     ExitCode::kUsage);
   }
+  Devices::Get().ExpectAsBefore();
   if (auto exit = PrepareDevices(options, names, events)) return *exit;
   return RunHolding(events, names, [&]() -> HolderOutcome {
     const BootIdentity boot = ReadBootIdentity();
