@@ -77,16 +77,24 @@ def finish(name: str, half: str, generation: int, result: str, reason: str | Non
     )
 
 
+_started_by = os.getppid()
+
+
 def wait_for_ever() -> NoReturn:
-    while True:
-        time.sleep(3600)
+    """Until whoever started this process, the runner or the connection, has ended."""
+    while os.getppid() == _started_by:
+        time.sleep(1)
+    os._exit(0)
 
 
 def leave_to_machine() -> None:
     """What follows is done by the machine, which does not end with the connection."""
+    global _started_by  # a process has one
     sys.stdout.flush()
+    connection = os.getpid()
     if os.fork():
         wait_for_ever()
+    _started_by = connection
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
