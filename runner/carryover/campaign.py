@@ -24,7 +24,7 @@ class Campaign:
 
     Attributes:
         results: All results so far, in the order in which they became known.
-        kernel_faults: Oopses and lockups that the console showed.
+        kernel_faults: What the kernel complained of itself and survived (kernel_messages.py).
     """
 
     def __init__(
@@ -86,11 +86,12 @@ class Campaign:
         return {result.name for result in self.results}
 
     def _complain_of_kernel(self) -> None:
-        """An oops that the kernel survived is no verdict, and must not go unseen."""
-        for text in self._strategy.watch.health.oopses:
+        """A fault that the kernel survived is no test's verdict, and must not go unseen."""
+        for text in self._strategy.watch.health.faults:
             self.kernel_faults.append(text)
+            self._output.kernel_fault(text)
             self._display.note(f"kernel fault: {text}")
-        self._strategy.watch.health.oopses.clear()
+        self._strategy.watch.health.faults.clear()
 
     def _power_cycle(self, batch: Batch) -> Results:
         """A batch from power-on to power-off."""

@@ -13,11 +13,8 @@ class Meaning(enum.Enum):
 
     PANIC = "panic"  # the kernel has stopped for good
     PANIC_END = "panic-end"  # ... and has said all about it
-    TRIPLE_FAULT = "triple-fault"
     ABI = "abi"  # the incoming kernel does not understand what was handed over
-    OOPS = "oops"  # a fault in the kernel, which goes on
-    LOCKUP = "lockup"
-    WARNING = "warning"
+    FAULT = "fault"  # oops, lockup, warning, what a debug kernel finds; the kernel goes on
     FIRMWARE = "firmware"  # the machine went through a reset
     KERNEL = "kernel"  # a kernel begins
     KHO_COUNT = "kho-count"
@@ -41,8 +38,9 @@ class KernelMessage:
     values: dict[str, str]
 
 
-# First match counts. Sources: kernel/panic.c, lib/bug.c, kernel/liveupdate/ and init/version.c of
-# Linux 7.3; SeaBIOS's and OVMF's sign-on lines; the bench image's own line.
+# First match counts. Sources: kernel/panic.c, lib/bug.c, kernel/locking/lockdep.c,
+# kernel/liveupdate/ and init/version.c of Linux 7.3; SeaBIOS's and OVMF's sign-on lines; the bench
+# image's own line.
 _TABLE: tuple[tuple[Meaning, str], ...] = (
     (
         Meaning.TARGET_READY,
@@ -53,11 +51,11 @@ _TABLE: tuple[tuple[Meaning, str], ...] = (
     (Meaning.ABI, r"The incoming tree failed to initialize properly"),
     (Meaning.ABI, r"No registered handler for compatible '(?P<handler>[^']*)'"),
     (Meaning.PANIC, r"Kernel panic - not syncing"),
-    (Meaning.OOPS, r"\bOops: |BUG: unable to handle|BUG: kernel NULL|general protection fault"),
-    (Meaning.OOPS, r"kernel BUG at |BUG: KASAN|BUG: KFENCE|UBSAN: "),
-    (Meaning.LOCKUP, r"watchdog: BUG: (soft|hard) lockup|rcu.*self-detected stall"),
-    (Meaning.LOCKUP, r"INFO: task .* blocked for more than"),
-    (Meaning.WARNING, r"WARNING: .* at |------------\[ cut here \]------------"),
+    (Meaning.FAULT, r"\bOops: |BUG: unable to handle|BUG: kernel NULL|general protection fault"),
+    (Meaning.FAULT, r"kernel BUG at |BUG: KASAN|BUG: KFENCE|UBSAN: "),
+    (Meaning.FAULT, r"watchdog: BUG: (soft|hard) lockup|rcu.*self-detected stall"),
+    (Meaning.FAULT, r"INFO: task .* blocked for more than"),
+    (Meaning.FAULT, r"^WARNING: |^BUG: |list_(add|del) corruption|refcount_t: |ODEBUG: "),
     # Before firmware: SeaBIOS's last words and the kernel's first share a line.
     (Meaning.KERNEL, r"Linux version (?P<release>\S+)"),
     (Meaning.FIRMWARE, r"SeaBIOS \(version|^UEFI firmware|Booting from (ROM|Hard Disk|DVD)"),

@@ -94,7 +94,7 @@ class Health:
     def __init__(self) -> None:
         self.crash: Crashed | None = None
         self.settled = False
-        self.oopses: list[str] = []
+        self.faults: list[str] = []
         self.kernels: list[str] = []
         self.kernel_is_expected = True  # a kernel's sign-on is no surprise
         self.firmware_is_expected = True
@@ -127,8 +127,8 @@ class Health:
             self._die(verdict, text)
         elif meaning is Meaning.PANIC_END:
             self.settled = self.crash is not None
-        elif meaning in (Meaning.OOPS, Meaning.LOCKUP):
-            self.oopses.append(message.text)
+        elif meaning is Meaning.FAULT:
+            self.faults.append(message.text)
         elif meaning is Meaning.FIRMWARE and not self.firmware_is_expected:
             self._die(Verdict.RESET, f"the firmware started again: {message.text}")
         elif meaning is Meaning.KERNEL:
@@ -149,8 +149,8 @@ class Health:
 
     def _die(self, verdict: Verdict, reason: str) -> None:
         if self.crash is None:  # the first sign is the cause; what follows are consequences
-            if self.oopses and verdict in (Verdict.PANIC, Verdict.RESET):
-                reason = f"{reason} (before it: {self.oopses[-1]})"
+            if self.faults and verdict in (Verdict.PANIC, Verdict.RESET):
+                reason = f"{reason} (before it: {self.faults[-1]})"
             self.crash = Crashed(verdict, reason)
 
 

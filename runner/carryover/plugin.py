@@ -116,6 +116,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     ours = session.config.stash.get(_SESSION, None)
     if ours is not None:
         ours.finish(how_it_ended(int(session.exitstatus)))
+        if session.exitstatus == pytest.ExitCode.OK and ours.kernel_faults:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
     try:
         yield
         if ours is not None:

@@ -88,6 +88,10 @@ class RunOutput:
         with self._lock:
             self._running = name
 
+    def kernel_fault(self, text: str) -> None:
+        """The first line of what the kernel complained of; console.log has all of it."""
+        self._record({"event": "kernel-fault", "text": text, "time": time.time()})
+
     def result(self, result: TestResult, info: TestInfo) -> Path:
         """Writes a test's log and its result, and returns the log's path."""
         log = log_path(self.directory, result.name)

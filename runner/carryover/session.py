@@ -190,6 +190,11 @@ class CarryoverSession:
             self.complain(f"{self._junit.final}: {error.strerror}; this run has no junit.xml")
         return True  # without a campaign, the directory is what was complained of already
 
+    @property
+    def kernel_faults(self) -> list[str]:
+        """What the kernels complained of and survived: no test's verdict, but not a good run."""
+        return self._campaign.kernel_faults if self._campaign else []
+
     def complain(self, text: str) -> None:
         """One clear message."""
         self._console.print(f"ERROR: {text}", style="bold red", markup=False, soft_wrap=True)
@@ -207,7 +212,7 @@ class CarryoverSession:
         if len(boots) > _SHOWN_BOOTS:
             facts.append(("", f"and {len(boots) - _SHOWN_BOOTS} more boots, see results.jsonl"))
         facts += [("unexplained", text) for text in self._campaign.unexplained]
-        facts += [("kernel fault", text) for text in self._campaign.kernel_faults[:_SHOWN_BOOTS]]
+        facts += [("kernel fault", text) for text in self.kernel_faults[:_SHOWN_BOOTS]]
         self._display.summary(self._campaign.results, _short(self._directory), facts)
 
 

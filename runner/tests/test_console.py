@@ -44,7 +44,7 @@ def test_a_line_may_come_in_pieces_and_be_cut_in_a_character() -> None:
     _, seen = record(text[:5], text[5:at], text[at:])
     assert seen[0].text.endswith("ünlucky")
     assert seen[0].message is not None
-    assert seen[0].message.meaning is Meaning.OOPS
+    assert seen[0].message.meaning is Meaning.FAULT
 
 
 def test_the_last_line_counts_without_its_end() -> None:

@@ -11,9 +11,12 @@ from carryover.kernel_messages import Meaning, recognise
     [
         ("[    4.2] Kernel panic - not syncing: sysrq triggered crash", Meaning.PANIC),
         ("[    4.3][  T1] ---[ end Kernel panic - not syncing: x ]---", Meaning.PANIC_END),
-        ("[    4.3] BUG: unable to handle page fault for address: 0", Meaning.OOPS),
-        ("[    4.3] Oops: Oops: 0002 [#1] SMP", Meaning.OOPS),
-        ("[   30.1] watchdog: BUG: soft lockup - CPU#1 stuck for 26s!", Meaning.LOCKUP),
+        ("[    4.3] BUG: unable to handle page fault for address: 0", Meaning.FAULT),
+        ("[    4.3] Oops: Oops: 0002 [#1] SMP", Meaning.FAULT),
+        ("[   30.1] watchdog: BUG: soft lockup - CPU#1 stuck for 26s!", Meaning.FAULT),
+        ("[    5.0] WARNING: possible circular locking dependency detected", Meaning.FAULT),
+        ("[    5.0][  T9] WARNING: CPU: 0 PID: 9 at mm/slub.c:1 f+0x1/0x2", Meaning.FAULT),
+        ("[    5.0] BUG: KASAN: slab-use-after-free in f+0x1/0x2", Meaning.FAULT),
         ("\x1bc\x1b[?7l\x1b[2JSeaBIOS (version 1.17.0)", Meaning.FIRMWARE),
         ("Booting from Hard Disk...", Meaning.FIRMWARE),
         ("Booting from ROM..[    0.000000] Linux version 7.3.4 (x)", Meaning.KERNEL),
@@ -42,7 +45,14 @@ def test_values() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "[    0.0] Command line: panic=-1 console=ttyS0", "login:", "the kernel may panic"]
+    "line",
+    [
+        "",
+        "[    0.0] Command line: panic=-1 console=ttyS0",
+        "login:",
+        "the kernel may panic",
+        "[ 1.0] x: WARNING: y",
+    ],
 )
 def test_other_lines_mean_nothing(line: str) -> None:
     assert recognise(line) is None

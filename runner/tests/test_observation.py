@@ -88,7 +88,7 @@ def test_an_oops_alone_is_no_death() -> None:
     watch = watch_after_boot()
     watch.post(line("BUG: unable to handle page fault"))
     watch.next(time.monotonic() + 1)
-    assert watch.health.oopses
+    assert watch.health.faults
 
 
 def test_silence_ends_at_the_deadline() -> None:

@@ -111,6 +111,15 @@ def test_tests_without_a_kexec_share_the_process_that_arms(fake: FakeBench) -> N
     assert steps.count('"step": "arm"') == 1
 
 
+def test_a_kernel_that_warns_is_not_a_good_run(fake: FakeBench) -> None:
+    run = fake.run_tests("Rules.MakesTheKernelWarn", "Memory.Passes")
+    assert run.verdicts == {"Rules.MakesTheKernelWarn": "PASS", "Memory.Passes": "PASS"}
+    assert run.status == 1
+    assert "kernel fault" in run.output
+    faults = [r["text"] for r in run.records if r["event"] == "kernel-fault"]
+    assert faults == ["WARNING: possible recursive locking detected"]
+
+
 def test_one_that_dies_before_it_arms_costs_the_others_nothing(fake: FakeBench) -> None:
     run = fake.run_tests("Rules.DiesOfSignal", "Rules.Passes", "Memory.Passes")
     assert run.verdicts == {
