@@ -33,6 +33,21 @@ DEVICE_FILE_RULE(VfioIncomingRules, NativeDriverDoesNotBindByItself,
   EXPECT_EQ(sysfs().Driver(address()), std::nullopt);
 }
 
+// pci_liveupdate_setup_device(). That the device is preserved as before is what all later tests
+// ask.
+DEVICE_FILE_RULE(VfioIncomingRules, RemovedDeviceIsFoundAgain,
+                 "A preserved device that is removed through sysfs is found again, and is still "
+                 "kept from other drivers") {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInherited));
+  const auto remove = sysfs().FunctionPath(address()) / "remove";
+  ASSERT_OK(sysfs().Write(remove, "1", Deadline::After(kBindingTime)));
+  EXPECT_FALSE(sysfs().Exists(address()));
+  const auto rescan = sysfs().root() / "bus/pci/rescan";
+  ASSERT_OK(sysfs().Write(rescan, "1", Deadline::After(kBindingTime)));
+  ASSERT_TRUE(sysfs().Exists(address()));
+  EXPECT_EQ(sysfs().Driver(address()), std::nullopt);
+}
+
 DEVICE_FILE_RULE(VfioIncomingRules, NativeDriverIsNotBound,
                  "A driver that is asked to bind a preserved device does not") {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInherited));
