@@ -38,7 +38,9 @@ def install_headers(source: KernelSource, progress: Progress) -> Path:
                 # A user's tree may have changed. Headers that did not keep their time stamps, so
                 # that programs built with them are not built again.
                 usr = output / "usr"
-                output_of(_make(source, output, "headers_install", f"INSTALL_HDR_PATH={usr}"))
+                output_of(
+                    make_command(source, output, "headers_install", f"INSTALL_HDR_PATH={usr}")
+                )
                 result.mkdir(parents=True, exist_ok=True)
                 output_of(
                     [
@@ -53,7 +55,9 @@ def install_headers(source: KernelSource, progress: Progress) -> Path:
             else:
                 with new_folder(result) as scratch:
                     output_of(
-                        _make(source, output, "headers_install", f"INSTALL_HDR_PATH={scratch}")
+                        make_command(
+                            source, output, "headers_install", f"INSTALL_HDR_PATH={scratch}"
+                        )
                     )
                 shutil.rmtree(output, ignore_errors=True)
     return result / "include"
@@ -66,7 +70,7 @@ def build_kernel(
 
     The base configuration with `fragments` added; every option of them is checked.
     """
-    asked = kernel_config.merged(kernel_config.read_fragment(f) for f in [_BASE, *fragments])
+    asked = asked_options(fragments)
     results = cache_root() / "kernel" / "result"
     compiler = output_of(["gcc", "-dumpfullversion"]).strip()
     result: Path | None = None
@@ -81,19 +85,27 @@ def build_kernel(
             return result
         with source.prepared(progress), progress.step("kernel") as step:
             step.update(f"configuring {source.version}")
-            source.output.mkdir(parents=True, exist_ok=True)
-            _configure(source, asked)
+            configure(source, asked)
+            kernel_config.check(asked, (source.output / ".config").read_text())
             _compile(source, jobs, step)
             return _collect(source, result, include)
 
 
-def _configure(source: KernelSource, asked: dict[str, kernel_config.Option]) -> None:
+def asked_options(fragments: list[Path]) -> dict[str, kernel_config.Option]:
+    """The base configuration with `fragments` added."""
+    return kernel_config.merged(kernel_config.read_fragment(f) for f in [_BASE, *fragments])
+
+
+def configure(source: KernelSource, asked: dict[str, kernel_config.Option]) -> None:
+    """Writes .config into the output folder: what was asked for, as far as this kernel has it."""
     output = source.output
+    output.mkdir(parents=True, exist_ok=True)
     write_whole(output / "asked.config", kernel_config.as_text(asked))
     output_of(
-        _make(source, output, "-s", "allnoconfig", f"KCONFIG_ALLCONFIG={output}/asked.config")
+        make_command(
+            source, output, "-s", "allnoconfig", f"KCONFIG_ALLCONFIG={output}/asked.config"
+        )
     )
-    kernel_config.check(asked, (output / ".config").read_text())
 
 
 def _compile(source: KernelSource, jobs: int, step: Step) -> None:
@@ -103,7 +115,7 @@ def _compile(source: KernelSource, jobs: int, step: Step) -> None:
     compiled = 0
     errors: deque[str] = deque(maxlen=12)
     last: deque[str] = deque(maxlen=12)
-    command = _make(source, source.output, f"-j{jobs}")
+    command = make_command(source, source.output, f"-j{jobs}")
     started = time.monotonic()
 
     def on_line(line: str) -> None:
@@ -147,12 +159,12 @@ def _install_modules(source: KernelSource, result: Path) -> None:
     (result / "modules").mkdir()
     if "CONFIG_MODULES=y" in (source.output / ".config").read_text().splitlines():
         where = [f"INSTALL_MOD_PATH={result / 'modules'}", "INSTALL_MOD_STRIP=1"]
-        output_of(_make(source, source.output, "-s", "modules_install", *where))
+        output_of(make_command(source, source.output, "-s", "modules_install", *where))
         for link in (result / "modules").rglob("build"):
             link.unlink()
 
 
-def _make(source: KernelSource, output: Path, *arguments: str) -> list[str]:
+def make_command(source: KernelSource, output: Path, *arguments: str) -> list[str]:
     """make, in an environment in which the same source gives the same kernel, whoever builds it."""
     built = time.gmtime((source.tree / "Makefile").stat().st_mtime)
     environment = {
