@@ -53,6 +53,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "environment)",
     )
     group.addoption(
+        "--carryover-time-scale",
+        type=float,
+        metavar="N",
+        help="multiplies every deadline, for slow kernels (default: as the environment says)",
+    )
+    group.addoption(
         "--carryover-append",
         default="",
         metavar="WORDS",

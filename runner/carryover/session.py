@@ -75,6 +75,10 @@ class CarryoverSession:
             strategy.iommu_mode = mode
         if claims := self._config.getoption("carryover_claim"):
             strategy.claims = claims
+        if (scale := self._config.getoption("carryover_time_scale")) is not None:
+            if not scale > 0:
+                raise BadInput(f"--carryover-time-scale {scale:g}: must be above 0")
+            strategy.time_scale = scale
         needed = {i.info.driver for i in self._items.values() if i.info.driver}
         program = strategy.on_target()
         listed = {device.rpartition(",")[2] for device in program.devices}

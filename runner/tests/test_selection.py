@@ -84,3 +84,15 @@ def test_claims(fake: FakeBench) -> None:
     refused = fake.run("--carryover-claim", "fiel")
     assert refused.status == 4
     assert "fiel" in refused.output
+
+
+def test_time_scale(fake: FakeBench) -> None:
+    def reason(scale: str) -> str:
+        run = fake.run("-k", "HangsWhileArming", "--carryover-time-scale", scale)
+        return str(run.results["Memory.HangsWhileArming"]["reason"])
+
+    assert "did not end within 3.5 s" in reason("1")
+    assert "did not end within 7 s" in reason("2")
+    refused = fake.run("--carryover-time-scale", "0")
+    assert refused.status == 4
+    assert "--carryover-time-scale 0: must be above 0" in refused.output
