@@ -75,6 +75,10 @@ class CarryoverSession:
             strategy.iommu_mode = mode
         if claims := self._config.getoption("carryover_claim"):
             strategy.claims = claims
+        if kernel := self._config.getoption("carryover_kernel"):
+            strategy.kernel = kernel
+        if (initrd := self._config.getoption("carryover_initrd")) is not None:
+            strategy.initrd = initrd
         needed = {i.info.driver for i in self._items.values() if i.info.driver}
         program = strategy.on_target()
         listed = {device.rpartition(",")[2] for device in program.devices}
