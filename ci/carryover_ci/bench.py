@@ -10,13 +10,18 @@ import os
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from carryover_ci.accel import accelerator
 from carryover_ci.cache import cache_root
-from carryover_ci.image import build_image
-from carryover_ci.kernel import KernelChoice, add_kernel_options, kernel_choice
+from carryover_ci.image import build_image, joined_images
+from carryover_ci.kernel import (
+    REFERENCE_HELP,
+    KernelChoice,
+    add_kernel_options,
+    kernel_choice,
+)
 from carryover_ci.program import ROOT, build_program
 from carryover_ci.progress import Progress
 from carryover_ci.qemu import setup_qemu
@@ -32,9 +37,9 @@ _EMULATED_CPU = "Nehalem,+x2apic,+pdpe1gb,+rdrand,+sha-ni"
 # translated from, and each block of it is then thrown away by itself; a full cache is at once.
 _EMULATOR = "tcg,tb-size=48"
 
-# What the reference kernel has beyond the default one, and what it claims.
-REFERENCE_CONFIG = ROOT / "ci" / "kernel" / "patches" / "vfio-pci.config"
 _REFERENCE_CLAIMS = ("memory", "file")
+
+_ANOTHER_ABI = ROOT / "ci" / "kernel" / "variants" / "luo-another-version.patch"
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,15 @@ class Bench:
     program: Path
     image: Path
     accelerator: str
+    versions: Path | None = None  # the boot folder of version_images()
 
     def environment(self) -> dict[str, str]:
         """What ci/bench.yaml refers to."""
         boot = self.image / "boot"
         keys = ssh_keys()
+        versions = {"CARRYOVER_VERSIONS": str(self.versions)} if self.versions else {}
         return {
+            **versions,
             "CARRYOVER_QEMU": str(self.qemu),
             "CARRYOVER_KERNEL": str(boot / "bzImage"),
             "CARRYOVER_INITRAMFS": str(boot / "initramfs"),
@@ -63,10 +71,13 @@ class Bench:
         }
 
 
-def prepare(kernel: KernelChoice, qemu: str | None, progress: Progress) -> Bench:
+def prepare(
+    kernel: KernelChoice, qemu: str | None, progress: Progress, incoming: Path | None = None
+) -> Bench:
     """Everything built and fetched, as much of it at once as can be.
 
-    The first failure is raised when the steps that had begun have ended.
+    `incoming` is the result folder of another kernel, to kexec into; it is /boot/incoming then. The
+    first failure is raised when the steps that had begun have ended.
     """
     with ThreadPoolExecutor() as pool:
         qemu_ready = pool.submit(setup_qemu, qemu, progress)
@@ -78,7 +89,22 @@ def prepare(kernel: KernelChoice, qemu: str | None, progress: Progress) -> Bench
         accel_ready = pool.submit(accelerator, qemu_ready.result(), built / "bzImage", progress)
         program = program_ready.result()
         image = build_image(program, built)
+        if incoming is not None:
+            image = joined_images(image, {"incoming": build_image(program, incoming)})
         return Bench(qemu_ready.result(), program, image, accel_ready.result())
+
+
+def with_versions(bench: Bench, kernel: KernelChoice, progress: Progress) -> Bench:
+    """The bench, and the kernels that differ in what they carry over, for the runner's tests."""
+    kernels = {
+        "plain": kernel,
+        "reference": kernel.as_reference(),
+        "another-abi": kernel.as_reference().with_patch(_ANOTHER_ABI),
+    }
+    images = {
+        name: build_image(bench.program, choice.build(progress)) for name, choice in kernels.items()
+    }
+    return replace(bench, versions=joined_images(bench.image, images) / "boot")
 
 
 def pytest_command(bench: Bench, arguments: list[str]) -> list[str]:
@@ -118,7 +144,13 @@ def _main() -> None:
     parser.add_argument(
         "--reference",
         action="store_true",
-        help="the reference kernel: with the options of our patches on, whose claims are tested",
+        help=f"{REFERENCE_HELP}; its claims are tested",
+    )
+    parser.add_argument(
+        "--incoming",
+        type=Path,
+        metavar="DIR",
+        help="kexec into another kernel than the machine boots: what ci/kernel/build printed",
     )
     parser.add_argument(
         "--runner-tests",
@@ -129,11 +161,18 @@ def _main() -> None:
         "--setup-only", action="store_true", help="build and fetch what is missing, run nothing"
     )
     arguments, for_pytest = parser.parse_known_args()
+    kernel = kernel_choice(arguments, "kernel-")
     if arguments.reference:
-        arguments.kernel_config.append(REFERENCE_CONFIG)
+        kernel = kernel.as_reference()
         for_pytest += [f"--carryover-claim={claim}" for claim in _REFERENCE_CLAIMS]
+    if arguments.incoming:
+        for_pytest += ["--carryover-kernel=/boot/incoming/bzImage"]
+        for_pytest += ["--carryover-initrd=/boot/incoming/initramfs"]
     os.environ.setdefault("CARRYOVER_STARTED", str(time.time()))
-    bench = prepare(kernel_choice(arguments, "kernel-"), arguments.qemu, Progress())
+    progress = Progress()
+    bench = prepare(kernel, arguments.qemu, progress, arguments.incoming)
+    if arguments.runner_tests:
+        bench = with_versions(bench, kernel_choice(arguments, "kernel-"), progress)
     os.environ.update(bench.environment())
     if arguments.setup_only:
         for name, value in bench.environment().items():

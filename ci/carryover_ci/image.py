@@ -65,6 +65,22 @@ def build_image(program: Path, kernel: Path) -> Path:
     return result
 
 
+def joined_images(main: Path, others: dict[str, Path]) -> Path:
+    """One image of several: `main`, and each of `others` in a folder of its name below boot/."""
+    names = sorted(others)
+    result = main.with_name(content_key(main.name, *names, *(others[n].name for n in names)))
+    if not result.exists():
+        with lock("image"):
+            if not result.exists():
+                with new_folder(result) as scratch:
+                    for image, boot in [(main, "boot"), *((others[n], f"boot/{n}") for n in names)]:
+                        (scratch / boot).mkdir()
+                        for name in ("bzImage", "initramfs"):
+                            os.link(image / "boot" / name, scratch / boot / name)
+    os.utime(result)
+    return result
+
+
 def _initramfs(program: Path, modules: list[Path]) -> Archive:
     keys = ssh_keys()
     archive = Archive()

@@ -8,13 +8,17 @@ them out) and include/ (the UAPI headers).
 import argparse
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from carryover_ci.kernel_build import build_kernel, install_headers
 from carryover_ci.kernel_source import KernelSource, kernel_source
 from carryover_ci.progress import Progress
 from carryover_ci.run import exit_with
+
+# What the reference kernel has beyond the default one.
+REFERENCE_CONFIG = Path(__file__).parents[1] / "kernel" / "patches" / "vfio-pci.config"
+REFERENCE_HELP = "the reference kernel: with the options of our patches on, if it needs them at all"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,15 @@ class KernelChoice:
     more: list[Path] = field(default_factory=list)
     fragments: list[Path] = field(default_factory=list)
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    reference: bool = False
+
+    def as_reference(self) -> "KernelChoice":
+        """The same, but sure to preserve vfio-pci's files, by our patches if not by itself."""
+        return replace(self, fragments=[*self.fragments, REFERENCE_CONFIG], reference=True)
+
+    def with_patch(self, patch: Path) -> "KernelChoice":
+        """The same with one more patch, after all others."""
+        return replace(self, more=[*self.more, patch])
 
     def build(self, progress: Progress) -> Path:
         """The folder of the built kernel."""
@@ -36,7 +49,9 @@ class KernelChoice:
         return install_headers(self._tree(progress), progress)
 
     def _tree(self, progress: Progress) -> KernelSource:
-        return kernel_source(self.source, self.patches, self.more, progress)
+        return kernel_source(
+            self.source, self.patches, self.more, progress, reference=self.reference
+        )
 
 
 def add_kernel_options(parser: argparse.ArgumentParser, prefix: str = "") -> None:
@@ -99,8 +114,11 @@ def _main() -> None:
         action="store_true",
         help="only install the UAPI headers, and print their include folder",
     )
+    parser.add_argument("--reference", action="store_true", help=REFERENCE_HELP)
     arguments = parser.parse_args()
     choice = kernel_choice(arguments)
+    if arguments.reference:
+        choice = choice.as_reference()
     progress = Progress()
     result = choice.headers(progress) if arguments.headers else choice.build(progress)
     sys.stdout.write(f"{result}\n")

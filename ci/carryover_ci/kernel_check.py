@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from carryover_ci import kernel_config
-from carryover_ci.bench import REFERENCE_CONFIG
 from carryover_ci.cache import cache_root, lock
+from carryover_ci.kernel import REFERENCE_CONFIG
 from carryover_ci.kernel_build import asked_options, configure, make_command
 from carryover_ci.kernel_patches import PatchedTree, patches_for, touched_files
 from carryover_ci.kernel_source import KernelSource, kernel_source

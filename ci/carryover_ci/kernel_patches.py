@@ -8,16 +8,23 @@ import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from carryover_ci.cache import write_whole
 from carryover_ci.run import Failure
 
 _OURS = Path(__file__).parents[1] / "kernel" / "patches"
+# Where a tree shows that it preserves vfio-pci's device files by itself.
+FEATURE_FILE = "drivers/vfio/pci/Kconfig"
+_FEATURE = "VFIO_PCI_LIVEUPDATE"
 
 
 def patches_for(version: str, folder: Path | None = None) -> list[Path]:
-    """The series for kernel `version` ("7.3.4"), in order: ours for 7.3, or all of `folder`."""
+    """The series for kernel `version` ("7.3.4"), in order: ours for 7.3, or all of `folder`.
+
+    Empty if we have none for this version.
+    """
     if folder is not None:
         if not folder.is_dir():
             raise Failure(f"{folder}: no such folder of patches")
@@ -25,7 +32,57 @@ def patches_for(version: str, folder: Path | None = None) -> list[Path]:
         if not series:
             raise Failure(f"{folder}: no *.patch in it")
         return series
-    return sorted((_OURS / ".".join(version.split(".")[:2])).glob("*.patch"))
+    return sorted((_OURS / _major_minor(version)).glob("*.patch"))
+
+
+@dataclass(frozen=True)
+class Series:
+    """The patches for a kernel, and why these."""
+
+    patches: list[Path]
+    told: str  # for a person: what is applied to what, or why nothing is
+
+
+def series_for(version: str, kconfig: Path, named: Path | None, *, needs_feature: bool) -> Series:
+    """The series for kernel `version`, with `kconfig` in its FEATURE_FILE; `named` is the user's.
+
+    Ours is not applied to a tree that preserves vfio-pci's files by itself. With `needs_feature`, a
+    tree that does not, and for whose version there is no series, is a Failure.
+    """
+    if named is not None:
+        patches = patches_for(version, named)
+        return Series(patches, f"{_count(patches)} of {named} on Linux {version}")
+    if has_feature(kconfig):
+        return Series(
+            [], f"Linux {version} preserves vfio-pci's files by itself: no patches of ours"
+        )
+    patches = patches_for(version)
+    if patches:
+        return Series(
+            patches, f"{_count(patches)} of series {_major_minor(version)} on Linux {version}"
+        )
+    if needs_feature:
+        there = sorted(folder.name for folder in _OURS.iterdir() if any(folder.glob("*.patch")))
+        raise Failure(
+            f"no patches for Linux {version} in ci/kernel/patches; there are some for "
+            f"{', '.join(there) or 'no version'}; give --kernel-patches DIR, or the source of one "
+            "of these"
+        )
+    return Series([], f"no patches for Linux {version}")
+
+
+def has_feature(kconfig: Path) -> bool:
+    """Whether a kernel with this FEATURE_FILE can be asked to preserve vfio-pci's files."""
+    text = kconfig.read_text(errors="replace") if kconfig.is_file() else ""
+    return re.search(rf"^\s*(?:menu)?config {_FEATURE}\s*$", text, re.MULTILINE) is not None
+
+
+def _major_minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _count(patches: list[Path]) -> str:
+    return f"{len(patches)} patch{'' if len(patches) == 1 else 'es'}"
 
 
 def touched_files(patch: str) -> set[str]:
@@ -52,6 +109,11 @@ class PatchedTree:
         self._originals = memory / "originals"
         self._changed = memory / "changed"
         self._pristine = pristine
+
+    def pristine(self, name: str) -> Path:
+        """Where the file `name` is as it is without patches; it need not exist."""
+        original = self._original(name)
+        return original if self._pristine or original.exists() else self._tree / name
 
     def changed_files(self) -> set[str]:
         """The files that may differ from the pristine ones."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from carryover_ci.apt import PrivateApt
 from carryover_ci.cache import cache_root, content_key, lock, new_folder
-from carryover_ci.kernel_patches import PatchedTree, patches_for, touches_uapi
+from carryover_ci.kernel_patches import FEATURE_FILE, PatchedTree, series_for, touches_uapi
 from carryover_ci.progress import Progress, Step
 from carryover_ci.run import Failure, output_of
 
@@ -43,22 +43,33 @@ class KernelSource:
 
 
 def kernel_source(
-    given: Path | None, patches: Path | None, more: list[Path], progress: Progress
+    given: Path | None,
+    patches: Path | None,
+    more: list[Path],
+    progress: Progress,
+    *,
+    reference: bool = False,
 ) -> KernelSource:
     """The user's tree `given`, else Debian's, with its series of patches applied, then `more`.
 
-    A user's tree is never written to, and gets patches only if they are named.
+    A user's tree is never written to, and gets patches only if they are named, or with `reference`:
+    that is a kernel which preserves vfio-pci's files, by our patches if not by itself.
     """
     if given is None:
-        return _debian_source(patches, more, progress)
+        return _debian_source(patches, more, progress, reference=reference)
     tree = given.resolve()
     version = _version(tree)
     _check_clean(tree)
     key = content_key("user", str(tree))
     output = cache_root() / "kernel" / "output" / key
-    if patches is None and not more:
+    ours: list[Path] = []
+    if patches is not None or reference:
+        chosen = series_for(version, tree / FEATURE_FILE, patches, needs_feature=reference)
+        progress.tell("patches", chosen.told)
+        ours = chosen.patches
+    series = [*ours, *more]
+    if not series:
         return KernelSource(tree, version, None, None, output)
-    series = [*(patches_for(version, patches) if patches else []), *more]
     folder = cache_root() / "kernel" / "source" / f"user-{key}"
     copy = partial(_patched_copy, tree, folder, series)
     patched = output.with_name(f"{key}-patched")
@@ -86,7 +97,9 @@ def _patched_copy(tree: Path, folder: Path, series: list[Path], progress: Progre
         patched.apply(series)
 
 
-def _debian_source(patches: Path | None, more: list[Path], progress: Progress) -> KernelSource:
+def _debian_source(
+    patches: Path | None, more: list[Path], progress: Progress, *, reference: bool
+) -> KernelSource:
     folder = _unpacked()
     if folder is None:
         with lock("kernel-source"):
@@ -96,7 +109,10 @@ def _debian_source(patches: Path | None, more: list[Path], progress: Progress) -
                     folder = _fetch(step)
     tree = folder / "tree"
     version = _version(tree)
-    series = [*patches_for(version, patches), *more]
+    kconfig = PatchedTree(tree, folder).pristine(FEATURE_FILE)
+    chosen = series_for(version, kconfig, patches, needs_feature=reference)
+    progress.tell("patches", chosen.told)
+    series = [*chosen.patches, *more]
     for patch in series:
         if not patch.is_file():
             raise Failure(f"{patch}: no such patch")

@@ -46,6 +46,7 @@ class Progress:
         self._lock = threading.Lock()
         self._running: list[Step] = []
         self._drawn = 0.0
+        self._told: set[str] = set()
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -63,6 +64,13 @@ class Progress:
                 self._running.remove(step)
                 if seconds >= _WORTH_TELLING_S or ended == "failed":
                     self._write(f"  {name:<10} {seconds:7.1f} s  {ended}  {step.text}")
+
+    def tell(self, name: str, text: str) -> None:
+        """A decision that a person should know of, once however often it is taken."""
+        with self._lock:
+            if text not in self._told:
+                self._told.add(text)
+                self._write(f"  {name:<10} {text}")
 
     def changed(self, step: Step) -> None:
         """Redraw, if it is time."""

@@ -28,6 +28,7 @@ _FINAL = {
 class _Progress:
     info: TestInfo
     armed: bool = False
+    halves_before: int = 0  # those that had ended when the last kexec was over
     halves: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -157,15 +158,17 @@ class Batch:
         """A kexec is over: nobody holds anything until somebody says so again."""
         self.held = set()
         self.remaining = 0
+        for progress in self._open.values():
+            progress.halves_before = len(progress.halves)
 
     def end_of_verify(self, said: str) -> Iterator[TestResult]:
         """The `verify` verb is over: an armed test that was not looked at is LOST."""
         for name in self.names(continuity=True):
             progress = self._open[name]
-            carried = bool(progress.halves) and progress.halves[-1]["half"] == "carry"
-            if carried and name in self.held:
+            last = [half["half"] for half in progress.halves[progress.halves_before :]][-1:]
+            if last == ["carry"] and name in self.held:
                 continue
-            if progress.halves and progress.halves[-1]["half"] in ("carry", "verify"):
+            if last in (["carry"], ["verify"]):
                 reason = said or "it was not armed for the next kexec"
                 yield self.decide(name, Verdict.INFRA, reason)
             else:

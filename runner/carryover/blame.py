@@ -56,7 +56,9 @@ class Blame:
         undecided = batch.undecided()
         names = [test.name for test in undecided]
         suspect = batch.running[0] if batch.running else None
-        if crash.verdict is Verdict.INFRA or not undecided:
+        # That two kernels do not understand each other is no test's doing.
+        of_kernels = crash.verdict is Verdict.ABI_MISMATCH and suspect is None
+        if crash.verdict is Verdict.INFRA or of_kernels or not undecided:
             yield from batch.decide_all(names, crash.verdict, crash.reason)
             return
         if len(undecided) == 1:

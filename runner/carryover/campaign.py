@@ -18,6 +18,9 @@ from carryover.results import RunOutput
 from carryover.strategy import KexecStrategy
 from carryover.verdict import TestResult, Verdict
 
+# Errors of `verify` by which the kernel has lost all that was armed.
+_LOST = ("ledger-missing", "handover-refused")
+
 
 class Campaign:
     """Gets a result for every selected test, in as few power cycles as it can.
@@ -200,11 +203,14 @@ class Campaign:
         with self._display.phase("verify", _tests(names)) as found:
             batch.begin_verify()
             ended = yield from self._commands.verb("verify", names, batch)
-            known = ended.exit_code in (0, verbs.EXIT_FAILED) or ended.has_error("ledger-missing")
+            known = ended.exit_code in (0, verbs.EXIT_FAILED) or any(map(ended.has_error, _LOST))
             if not known:
                 reason = ended.said or f"`verify` ended with {ended.exit_code}"
                 yield from batch.decide_all(batch.names(continuity=True), Verdict.INFRA, reason)
-            yield from batch.end_of_verify(ended.said)
+            said = [ended.said]
+            if ended.has_error("handover-refused"):
+                said.append(self._strategy.watch.health.incompatible)
+            yield from batch.end_of_verify("; ".join(filter(None, said)))
             if boot := self._commands.boot:
                 found.append(f"kexec {boot.kho_count}, LUO number {boot.luo_number}")
             if batch.remaining and batch.armed():

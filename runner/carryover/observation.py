@@ -98,7 +98,7 @@ class Health:
         self.kernels: list[str] = []
         self.kernel_is_expected = True  # a kernel's sign-on is no surprise
         self.firmware_is_expected = True
-        self._abi: str | None = None
+        self.incompatible = ""  # what the kernel said of data that it does not understand
         self._shutdown: str | None = None
 
     def observe(self, seen: Observation) -> None:
@@ -116,13 +116,13 @@ class Health:
     def _observe_message(self, message: KernelMessage) -> None:
         meaning = message.meaning
         if meaning is Meaning.ABI:
-            self._abi = message.text
+            self.incompatible = message.text
         elif meaning is Meaning.PANIC:
-            verdict = Verdict.ABI_MISMATCH if self._abi else Verdict.PANIC
+            verdict = Verdict.ABI_MISMATCH if self.incompatible else Verdict.PANIC
             text = (
                 message.text
-                if not self._abi or self._abi in message.text
-                else (f"{self._abi}; {message.text}")
+                if not self.incompatible or self.incompatible in message.text
+                else (f"{self.incompatible}; {message.text}")
             )
             self._die(verdict, text)
         elif meaning is Meaning.PANIC_END:

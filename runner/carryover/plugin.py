@@ -59,6 +59,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="multiplies every deadline, for slow kernels (default: as the environment says)",
     )
     group.addoption(
+        "--carryover-kernel",
+        metavar="PATH",
+        help="path on the target of the kernel to kexec into (default: as the environment says)",
+    )
+    group.addoption(
+        "--carryover-initrd",
+        metavar="PATH",
+        help="path on the target of its initial RAM file system; empty for none",
+    )
+    group.addoption(
         "--carryover-append",
         default="",
         metavar="WORDS",

@@ -79,6 +79,10 @@ class CarryoverSession:
             if not scale > 0:
                 raise BadInput(f"--carryover-time-scale {scale:g}: must be above 0")
             strategy.time_scale = scale
+        if kernel := self._config.getoption("carryover_kernel"):
+            strategy.kernel = kernel
+        if (initrd := self._config.getoption("carryover_initrd")) is not None:
+            strategy.initrd = initrd
         needed = {i.info.driver for i in self._items.values() if i.info.driver}
         program = strategy.on_target()
         listed = {device.rpartition(",")[2] for device in program.devices}

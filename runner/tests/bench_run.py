@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from conftest import RUNNER, Run, heeding_interrupts
@@ -31,6 +32,7 @@ class BenchRun:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.out = folder / "out"
+        self.options: list[str] = []
         self.environment = folder / "bench.yaml"
         self.environment.write_text(ENVIRONMENT.read_text())
         (folder / "pytest.ini").write_text("[pytest]\n")
@@ -41,6 +43,15 @@ class BenchRun:
         assert old in text
         self.environment.write_text(text.replace(old, new))
 
+    def kernels(self, outgoing: str, incoming: str, claims: Sequence[str]) -> None:
+        """Boots and kexecs into other kernels: names of folders in $CARRYOVER_VERSIONS."""
+        self.edit("$CARRYOVER_BOOT/bzImage", f"$CARRYOVER_VERSIONS/{outgoing}/bzImage")
+        self.edit("$CARRYOVER_BOOT/initramfs", f"$CARRYOVER_VERSIONS/{outgoing}/initramfs")
+        self.edit("path=$CARRYOVER_BOOT,", "path=$CARRYOVER_VERSIONS,")
+        self.options += ["--carryover-kernel", f"/boot/{incoming}/bzImage"]
+        self.options += ["--carryover-initrd", f"/boot/{incoming}/initramfs"]
+        self.options += [f"--carryover-claim={claim}" for claim in claims]
+
     def start(self, *tests: str, append: str = "") -> subprocess.Popen[str]:
         """Starts a run of these tests, of suite HiddenFault unless it is said ("Suite::Test")."""
         program = os.environ["CARRYOVER_PROGRAM"]
@@ -48,7 +59,7 @@ class BenchRun:
             *(sys.executable, "-m", "pytest", "-p", "carryover.plugin"),
             *("--rootdir", str(self.folder), "-c", str(self.folder / "pytest.ini")),
             *("--lg-env", str(self.environment), "--carryover-out", str(self.out)),
-            *("--carryover-hidden", "--carryover-append", append),
+            *("--carryover-hidden", "--carryover-append", append, *self.options),
             *(f"{program}::{t if '::' in t else f'HiddenFault::{t}'}" for t in tests),
         ]
         return subprocess.Popen(

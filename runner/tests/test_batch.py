@@ -122,3 +122,17 @@ def test_a_failure_without_reason_gets_its_first_assertion() -> None:
     result = batch.observe(finish("R.A", "run", "FAIL"))
     assert result is not None
     assert result.reason == "a.cc:3: 1 != 2"
+
+
+def test_a_chain_whose_later_handover_cannot_be_read_is_lost() -> None:
+    batch = Batch([info("A.Chain", 2)])
+    batch.observe(finish("A.Chain", "arm", "ARMED"))
+    batch.begin_verify()
+    batch.observe(finish("A.Chain", "verify", "PASS", 1))
+    batch.observe(finish("A.Chain", "carry", "ARMED", 1))
+    batch.observe(holding("A.Chain"))
+    assert not list(batch.end_of_verify(""))
+    batch.begin_verify()
+    (result,) = batch.end_of_verify("EIO")
+    assert result.verdict is Verdict.LOST
+    assert "EIO" in result.reason

@@ -70,3 +70,13 @@ def test_program_that_dies_fails_its_test_only(fake: FakeBench) -> None:
         "Rules.Skips": "SKIP",
         "Memory.Passes": "PASS",
     }
+
+
+def test_two_kernels_that_do_not_understand_each_other_are_no_tests_doing(fake: FakeBench) -> None:
+    run = fake.run_tests("Memory.Passes", "Memory.Skips", "Memory.BreaksTheAbi")
+    assert run.verdicts == {
+        "Memory.Skips": "SKIP",
+        "Memory.Passes": "ABI_MISMATCH",
+        "Memory.BreaksTheAbi": "ABI_MISMATCH",
+    }, run.output
+    assert power_cycles(run) == 1

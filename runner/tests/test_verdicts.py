@@ -25,6 +25,7 @@ from carryover.verdict import Verdict
         ("Memory.FailsToArm", "FAIL", "on purpose"),
         ("Memory.Skips", "SKIP", "on purpose"),
         ("Memory.IsLost", "LOST", "on purpose"),
+        ("Memory.CannotBeRead", "LOST", "No registered handler for compatible 'vfio-pci-v1'"),
         ("Memory.IsForgotten", "LOST", "nothing of it was found"),
         ("Memory.PanicsWhileArming", "PANIC", "sysrq triggered crash (in its arm half)"),
         ("Memory.PanicsInTheGap", "PANIC", "sysrq triggered crash"),

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <fcntl.h>
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "drivers/access/unique_fd.h"
 #include "fixtures/continuity/continuity_test.h"
 #include "fixtures/devices/devices.h"
 #include "selftests/program/boot_identity.h"
@@ -26,6 +31,17 @@ Result<void> CheckAgainstThisProgram(const Ledger& ledger) {
     }
   }
   return {};
+}
+
+// Opening is what makes the kernel read what was handed over. If it has no handler for one file, it
+// gives nobody anything (luo_open() in kernel/liveupdate/luo_core.c), and so for ever.
+std::optional<ExitCode> RequireHandover(EventWriter& events) {
+  const UniqueFd device(open(kLiveUpdateDevice, O_RDWR | O_CLOEXEC));
+  if (device.valid() || errno != EIO) return std::nullopt;
+  return SayError(events, "handover-refused",
+                  fmt::format("open {}: {}: this kernel cannot read what was handed over",
+                              kLiveUpdateDevice, strerrordesc_np(EIO)),
+                  ExitCode::kCannot);
 }
 
 ExitCode VerifyFrom(Ledger ledger, const Options& options, EventWriter& events) {
@@ -59,6 +75,7 @@ ExitCode VerifyFrom(Ledger ledger, const Options& options, EventWriter& events) 
 
 ExitCode Verify(const Options& options, EventWriter& events) {
   if (auto exit = RequireLiveUpdate(events)) return *exit;
+  if (auto exit = RequireHandover(events)) return *exit;
   auto ledger = RetrieveLedger();
   if (!ledger) {
     const bool missing = ledger.error().code == ENOENT;

@@ -29,6 +29,7 @@ TESTS = [
     ("Memory.Skips", "continuity", 1, None),
     ("Memory.IsLost", "continuity", 1, None),
     ("Memory.IsForgotten", "continuity", 1, None),
+    ("Memory.CannotBeRead", "continuity", 1, None),
     ("Memory.PanicsWhileArming", "continuity", 1, None),
     ("Memory.PanicsInTheGap", "continuity", 1, None),
     ("Memory.PanicsOnce", "continuity", 1, None),
@@ -248,6 +249,11 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
     ledger = world.state["ledger"]
     if ledger is None:
         say("error", kind="ledger-missing", message="no session carryover-ledger")
+        end(3)
+    if any("CannotBeRead" in name for name, _ in ledger["armed"]):
+        world.console("[ 3.1] luo: No registered handler for compatible 'vfio-pci-v1'")
+        time.sleep(0.1)  # a serial line is slower than this, and the kernel printed first
+        say("error", kind="handover-refused", message="open /dev/liveupdate: Input/output error")
         end(3)
     nonce = (
         "of-another-run" if any("StaleLedger" in n for n, _ in ledger["armed"]) else ledger["nonce"]
