@@ -34,7 +34,7 @@ _EMULATOR = "tcg,tb-size=48"
 
 # What the reference kernel has beyond the default one, and what it claims.
 REFERENCE_CONFIG = ROOT / "ci" / "kernel" / "patches" / "vfio-pci.config"
-_REFERENCE_CLAIMS = ("memory", "file")
+REFERENCE_CLAIMS = ("memory", "file")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _main() -> None:
     arguments, for_pytest = parser.parse_known_args()
     if arguments.reference:
         arguments.kernel_config.append(REFERENCE_CONFIG)
-        for_pytest += [f"--carryover-claim={claim}" for claim in _REFERENCE_CLAIMS]
+        for_pytest += [f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS]
     os.environ.setdefault("CARRYOVER_STARTED", str(time.time()))
     bench = prepare(kernel_choice(arguments, "kernel-"), arguments.qemu, Progress())
     os.environ.update(bench.environment())
