@@ -36,6 +36,7 @@ _OUT = ROOT / "out" / "mutants"
 _SUBJECT = re.compile(r"^Subject: (?:\[[^]]*\] )?(.+)$", re.MULTILINE)
 _GOOD = ("PASS", "SKIP")
 _CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
+_PHASES = ("kexec", "verify")  # of the runner's journal, in which no test need be running
 _REFERENCE = "reference"  # names the trial of no mutant
 
 
@@ -78,35 +79,39 @@ class Trial:
     build_seconds: float = 0.0  # of which the kernel took
 
 
-def judge(results: list[dict[str, Any]], running: str | None = None) -> tuple[Fate, list[str]]:
+def judge(results: list[dict[str, Any]], died_in: str = "") -> tuple[Fate, list[str]]:
     """The fate of a mutant by the results of a run on it (docs: runner's results.jsonl).
 
     Trouble of the harness kills nothing. A kernel on which no test got as far as a half of its own
     has not booted. When the machine dies, all tests that have no result yet share its verdict: the
-    killer is the one that was `running`, or else the kexec.
+    killer is what it `died_in`.
     """
-    if running is None and not any(r["halves"] for r in results):
+    if not died_in and not any(r["halves"] for r in results):
         return Fate.NOT_BOOTED, []
     killers = []
     for result in results:
         verdict = result["verdict"]
         if verdict in _CRASHES:
-            killers.append(f"{verdict} {running or 'in the kexec'}")
+            killers.append(f"{verdict} {died_in}")
             break
         if verdict not in (*_GOOD, "INFRA"):
             killers.append(f"{verdict} {result['name']}")
     return (Fate.KILLED if killers else Fate.SURVIVED), killers
 
 
-def running_at_the_end(events: list[dict[str, Any]]) -> str | None:
-    """The test that had begun a half and not ended it, by the program's events."""
-    running: str | None = None
+def last_doing(events: list[dict[str, Any]], journal: list[dict[str, Any]]) -> str:
+    """The test that had begun a half and not ended it, by the program's events.
+
+    Without one, the last phase of the runner's journal that is about tests; "" before the first.
+    """
+    running = ""
     for event in events:
         if event["event"] == "start":
             running = event["name"]
         elif event["event"] in ("finish", "hello"):
-            running = None
-    return running
+            running = ""
+    phases = [step["step"] for step in journal if step["step"] in _PHASES]
+    return running or (f"in the phase {phases[-1]}" if phases else "")
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
@@ -184,7 +189,8 @@ def try_mutant(
         mutated = replace(bench, image=build_image(bench.program, kernel))
         log = _run(mutated, out, progress, *([] if all_killers else ["-x"]))
         results = [line for line in _lines(out / "results.jsonl") if line["event"] == "result"]
-        fate, killers = judge(results, running_at_the_end(_lines(out / "events.jsonl")))
+        doing = last_doing(_lines(out / "events.jsonl"), _lines(out / "journal.jsonl"))
+        fate, killers = judge(results, doing)
     return Trial(
         key,
         fate,

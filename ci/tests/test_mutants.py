@@ -8,7 +8,7 @@ import pytest
 
 from carryover_ci import mutants
 from carryover_ci.bench import Bench
-from carryover_ci.mutants import Fate, Mutant, Trial, judge, running_at_the_end, table
+from carryover_ci.mutants import Fate, Mutant, Trial, judge, last_doing, table
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure
 
@@ -34,20 +34,22 @@ def test_fate(results: list[dict[str, Any]], fate: Fate, killers: list[str]) -> 
     assert judge(results) == (fate, killers)
 
 
-def test_of_all_that_died_the_running_test_is_the_killer() -> None:
+def test_when_the_machine_dies_the_killer_is_what_it_died_in() -> None:
     died = [result("FAIL"), *[result("RESET", ran=False)] * 3]
     assert judge(died, "A.Kexec") == (Fate.KILLED, ["FAIL A.B", "RESET A.Kexec"])
-    assert judge(died) == (Fate.KILLED, ["FAIL A.B", "RESET in the kexec"])
     assert judge(died[1:], "A.First") == (Fate.KILLED, ["RESET A.First"])
 
 
-def test_running_at_the_end() -> None:
+def test_what_was_done_last() -> None:
     start, finish = {"event": "start", "name": "A.B"}, {"event": "finish", "name": "A.B"}
-    assert running_at_the_end([]) is None
-    assert running_at_the_end([start]) == "A.B"
-    assert running_at_the_end([start, finish]) is None
-    assert running_at_the_end([start, finish, start, {"event": "note"}]) == "A.B"
-    assert running_at_the_end([start, {"event": "hello"}]) is None
+    journal = [{"step": "power-on"}]
+    assert last_doing([], journal) == ""
+    assert last_doing([start], journal) == "A.B"
+    assert last_doing([start, finish], journal) == ""
+    assert last_doing([start, finish, start, {"event": "note"}], journal) == "A.B"
+    journal += [{"step": "kexec"}, {"step": "verify"}, {"step": "power-off"}]
+    assert last_doing([start, finish], journal[:2]) == "in the phase kexec"
+    assert last_doing([start, {"event": "hello"}], journal) == "in the phase verify"
 
 
 def test_one_that_does_not_build_keeps_no_other_from_being_tried(
