@@ -5,23 +5,67 @@
 // test names another place.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
 
 #include "drivers/access/binding.h"
 #include "drivers/access/result_matchers.h"
 #include "fixtures/igb/igb_continuity.h"
+#include "fixtures/kernel_log/kernel_log.h"
 
 namespace carryover {
 namespace {
 
 constexpr std::uint64_t kFileToken = CarriedDevice::kFileToken;
 
+// The first page of a device's region.
+class Mapping {
+ public:
+  Mapping(int file, std::uint64_t offset)
+      : address_(mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED, file,
+                      static_cast<off_t>(offset))) {}
+  ~Mapping() {
+    if (IsValid()) munmap(address_, kPageSize);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  [[nodiscard]] bool IsValid() const { return address_ != MAP_FAILED; }
+  // The kernel reads it for us, and says EFAULT where we would get a SIGBUS.
+  [[nodiscard]] bool IsReadable() const {
+    const UniqueFd memory(memfd_create("registers", MFD_CLOEXEC));
+    EXPECT_TRUE(memory.valid()) << strerrordesc_np(errno);
+    return pwrite(memory.get(), address_, sizeof(std::uint32_t), 0) ==
+           ssize_t{sizeof(std::uint32_t)};
+  }
+
+ private:
+  static constexpr std::size_t kPageSize = 4096;
+  void* address_;
+};
+
 class VfioIncomingRules : public IgbFile {
  protected:
   [[nodiscard]] const LiveUpdateSession& session() { return carried().incoming(); }
   [[nodiscard]] static const Sysfs& sysfs() { return Devices::Get().sysfs(); }
   [[nodiscard]] PciAddress address() { return carried().listed().address; }
+
+  // Those above the device, from the root port downwards.
+  [[nodiscard]] std::vector<PciAddress> Bridges() {
+    std::vector<PciAddress> bridges;
+    std::error_code error;
+    const auto path = std::filesystem::canonical(sysfs().FunctionPath(address()), error);
+    for (const auto& part : path.parent_path()) {
+      if (const auto bridge = PciAddress::Parse(part.string())) bridges.push_back(*bridge);
+    }
+    return bridges;
+  }
 
   [[nodiscard]] Result<UniqueFd> OpenCdev() { return OpenVfioCdev(address(), sysfs()); }
 };
@@ -55,6 +99,32 @@ DEVICE_FILE_RULE(VfioIncomingRules, NativeDriverIsNotBound,
   EXPECT_THAT(sysfs().Write(bind, address().ToString(), Deadline::After(kBindingTime)),
               FailsWith(ENODEV));
   EXPECT_EQ(sysfs().Driver(address()), std::nullopt);
+}
+
+// pci_liveupdate_setup_device(), which tells of each.
+DEVICE_FILE_RULE(VfioIncomingRules, BridgesArePreservedWithTheDevice,
+                 "The incoming kernel knows the device and each bridge above it as preserved") {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInherited));
+  ASSERT_OK_AND_ASSIGN(KernelLog log, KernelLog::Open(KernelLog::From::kBoot));
+  ASSERT_OK_AND_ASSIGN(const auto messages, log.ReadAll());
+  auto bridges = Bridges();
+  ASSERT_THAT(bridges, ::testing::Not(::testing::IsEmpty())) << "a test's device is below a port";
+  bridges.push_back(address());
+  for (const PciAddress& preserved : bridges) {
+    const std::string told = preserved.ToString() + ": preserved by the previous kernel";
+    EXPECT_TRUE(std::ranges::any_of(messages, [&told](const KernelMessage& message) {
+      return message.text.contains(told);
+    })) << preserved.ToString();
+  }
+}
+
+// pci_liveupdate_may_bind(): the driver of a bridge is needed for what is below it.
+DEVICE_FILE_RULE(VfioIncomingRules, BridgesHaveTheirDriver,
+                 "Each bridge above a preserved device is driven, as without a live update") {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInherited));
+  for (const PciAddress& bridge : Bridges()) {
+    EXPECT_EQ(sysfs().Driver(bridge), "pcieport") << bridge.ToString();
+  }
 }
 
 // luo_session_retrieve()
@@ -107,6 +177,11 @@ DEVICE_FILE_RULE(VfioIncomingRules, FinishBeforeRetrieveIsBusy,
   EXPECT_THAT(session().Finish(), FailsWith(EBUSY));
 }
 
+DEVICE_FILE_RULE(VfioIncomingRules, FailedRetrieveIsTriedAgain,
+                 "The file that was not there without vfio-pci is, once that is bound") {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kRetrieved));
+}
+
 DEVICE_FILE_RULE(VfioIncomingRules, FinishBeforeBindIsBusy,
                  "A session cannot be finished before the file is bound to an iommufd: EBUSY") {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kRetrieved));
@@ -140,6 +215,25 @@ DEVICE_FILE_RULE(VfioIncomingRules, RetrieveAgainGivesTheSameFile,
   vfio_device_info info{};
   info.argsz = sizeof(info);
   EXPECT_EQ(ioctl(again.get(), VFIO_DEVICE_GET_INFO, &info), 0) << strerrordesc_np(errno);
+}
+
+// vfio_device_cdev_getfile(): the file maps what that of the cdev would, which is where
+// vfio_pci_zap_bars() looks for mappings.
+DEVICE_FILE_RULE(VfioIncomingRules, MappingsOfTheRetrievedFileAreRevoked,
+                 "When memory decode is disabled, no mapping of the device's registers is left") {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInUse));
+  vfio_region_info bar{};
+  bar.argsz = sizeof(bar);
+  bar.index = VFIO_PCI_BAR0_REGION_INDEX;
+  ASSERT_EQ(ioctl(vfio().fd(), VFIO_DEVICE_GET_REGION_INFO, &bar), 0) << strerrordesc_np(errno);
+  const Mapping registers(vfio().fd(), bar.offset);
+  ASSERT_TRUE(registers.IsValid()) << strerrordesc_np(errno);
+  ASSERT_OK_AND_ASSIGN(const std::uint32_t command, vfio().ReadConfig(PCI_COMMAND, 2));
+  ASSERT_OK(vfio().WriteConfig(PCI_COMMAND, 2, command | PCI_COMMAND_MEMORY));
+  ASSERT_TRUE(registers.IsReadable());
+  ASSERT_OK(vfio().WriteConfig(PCI_COMMAND, 2, command & ~std::uint32_t{PCI_COMMAND_MEMORY}));
+  EXPECT_FALSE(registers.IsReadable());
+  EXPECT_OK(vfio().WriteConfig(PCI_COMMAND, 2, command));
 }
 
 DEVICE_FILE_RULE(VfioIncomingRules, PreserveBeforeFinishIsBusy,

@@ -26,6 +26,16 @@ _OUT = ROOT / "out" / "test"
 _SHOWN_LINES = 40
 _PYTEST = re.compile(r"(\d+) (passed|failed|errors?)\b")
 _CTEST = re.compile(r"tests passed, (\d+) tests? failed out of (\d+)")
+_MUTANTS = re.compile(r"^(\d+) of (\d+) mutants killed$", re.MULTILINE)
+
+# One of each kind, killed early and late in a run: enough to know that the tests can fail.
+SAMPLE_OF_MUTANTS = (
+    "memfd-page-zeroed",
+    "session-lost",
+    "vfio-interrupts-ignored",
+    "vfio-retrieve-is-final",
+    "pci-account-not-written",
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,9 @@ def count(output: str, succeeded: bool) -> tuple[int, int]:
     if summary := _CTEST.search(output):
         failed = int(summary[1])
         passed = int(summary[2]) - failed
+    elif summary := _MUTANTS.search(output):
+        passed = int(summary[1])
+        failed = int(summary[2]) - passed
     else:
         lines = [line for line in output.splitlines() if _PYTEST.search(line)]
         for number, word in _PYTEST.findall(lines[-1]) if lines else []:
@@ -185,7 +198,7 @@ def _main() -> None:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also cause each of the runner's verdicts for real, on the bench",
+        help="also cause each of the runner's verdicts for real, and try all mutants",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
@@ -200,8 +213,12 @@ def _main() -> None:
     table.command("bench", ROOT / "ci" / "bench", show=True)
     type1 = ["--carryover-iommu-mode", "type1", "--carryover-out", str(_OUT / "bench-type1")]
     table.command("bench type1", ROOT / "ci" / "bench", "-m", "igb", *type1, show=True)
+    reference = ["--reference", "--carryover-out", str(_OUT / "bench-reference")]
+    table.command("bench reference", ROOT / "ci" / "bench", *reference, show=True)
     if arguments.full:
         table.command("verdicts", ROOT / "ci" / "bench", "--runner-tests", show=True)
+    sample = [] if arguments.full else SAMPLE_OF_MUTANTS
+    table.command("mutants", ROOT / "ci" / "mutants", *sample, show=True)
     table.show()
     sys.exit(1 if table.failed else 0)
 

@@ -3,22 +3,30 @@
 
 Builds the reference kernel (ci/bench --reference) with each patch of ci/kernel/mutants on top, one
 after the other, runs the suite on it until the first test that does not pass, and prints who killed
-what. The table is kept in out/mutants/table.json; a mutant that has not changed since is not tried
-again unless it is named.
+what. The same is done with the reference kernel itself before: a test that does not pass on it
+proves nothing. The table is kept in out/mutants/table.json; what has not changed since, the tests
+included, is not tried again unless it is named.
 Exit status 1 if a mutant survives, does not build or does not boot: nothing is proved by it then.
 """
 
 import argparse
 import enum
 import json
+import os
 import re
+import shutil
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from carryover_ci.bench import REFERENCE_CLAIMS, Bench, prepare, pytest_command
 from carryover_ci.cache import content_key, write_whole
+from carryover_ci.image import build_image
+from carryover_ci.kernel import REFERENCE_CONFIG, KernelChoice
+from carryover_ci.kernel_build import build_kernel
+from carryover_ci.kernel_source import kernel_source
 from carryover_ci.program import ROOT
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, exit_with, run_logged
@@ -27,6 +35,9 @@ _MUTANTS = ROOT / "ci" / "kernel" / "mutants"
 _OUT = ROOT / "out" / "mutants"
 _SUBJECT = re.compile(r"^Subject: (?:\[[^]]*\] )?(.+)$", re.MULTILINE)
 _GOOD = ("PASS", "SKIP")
+_CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
+_PHASES = ("kexec", "verify")  # of the runner's journal, in which no test need be running
+_REFERENCE = "reference"  # names the trial of no mutant
 
 
 class Fate(enum.Enum):
@@ -63,59 +74,147 @@ class Trial:
     fate: Fate
     breaks: str
     killers: list[str]  # "VERDICT Suite.Test", in the order in which they were known
-    seconds: float
+    seconds: float  # all of it
     log: str
+    build_seconds: float = 0.0  # of which the kernel took
 
 
-def judge(results: list[dict[str, Any]]) -> tuple[Fate, list[str]]:
+def judge(results: list[dict[str, Any]], died_in: str = "") -> tuple[Fate, list[str]]:
     """The fate of a mutant by the results of a run on it (docs: runner's results.jsonl).
 
     Trouble of the harness kills nothing. A kernel on which no test got as far as a half of its own
-    has not booted.
+    has not booted. When the machine dies, all tests that have no result yet share its verdict: the
+    killer is what it `died_in`.
     """
-    bad = [r for r in results if r["verdict"] not in _GOOD]
-    if not any(r["halves"] for r in results):
+    if not died_in and not any(r["halves"] for r in results):
         return Fate.NOT_BOOTED, []
-    killers = [f"{r['verdict']} {r['name']}" for r in bad if r["verdict"] != "INFRA"]
+    killers = []
+    for result in results:
+        verdict = result["verdict"]
+        if verdict in _CRASHES:
+            killers.append(f"{verdict} {died_in}")
+            break
+        if verdict not in (*_GOOD, "INFRA"):
+            killers.append(f"{verdict} {result['name']}")
     return (Fate.KILLED if killers else Fate.SURVIVED), killers
 
 
-def try_mutant(mutant: Mutant, key: str, *, all_killers: bool, progress: Progress) -> Trial:
-    """Builds the mutant and runs the suite on it."""
-    out = _OUT / mutant.name
-    out.mkdir(parents=True, exist_ok=True)
+def last_doing(events: list[dict[str, Any]], journal: list[dict[str, Any]]) -> str:
+    """The test that had begun a half and not ended it, by the program's events.
+
+    Without one, the last phase of the runner's journal that is about tests; "" before the first.
+    """
+    running = ""
+    for event in events:
+        if event["event"] == "start":
+            running = event["name"]
+        elif event["event"] in ("finish", "hello"):
+            running = ""
+    phases = [step["step"] for step in journal if step["step"] in _PHASES]
+    return running or (f"in the phase {phases[-1]}" if phases else "")
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file of JSON lines; a machine can die in the middle of one."""
+    if not file.exists():
+        return []
+    lines = file.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+
+
+def _build(mutant: Mutant, log: Path, progress: Progress) -> Path | None:
+    """The mutant's kernel; None if it does not build, and `log` says why."""
+    source = kernel_source(None, None, [mutant.patch], progress, reference=True)
+    try:
+        return build_kernel(source, [REFERENCE_CONFIG], os.cpu_count() or 1, progress)
+    except Failure as failure:
+        log.write_text(f"{failure}\n")
+        whole = source.output / "build.log"
+        if str(whole) in str(failure):  # until the next kernel is built
+            shutil.copyfile(whole, log.with_name("make.log"))
+        return None
+
+
+def _run(bench: Bench, out: Path, progress: Progress, *more: str) -> Path:
+    """Runs the suite as ci/bench does, with its results in `out`; returns the log."""
+    log = out / "bench.log"
     results = out / "results.jsonl"
     results.unlink(missing_ok=True)
-    log = out / "bench.log"
-    command: list[str | Path] = [ROOT / "ci" / "bench", "--reference"]
-    command += ["--kernel-patch", mutant.patch]
-    command += ["--carryover-out", out, "--carryover-reruns", "0"]
-    if not all_killers:
-        command.append("-x")
+    arguments = [f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS]
+    arguments += ["--carryover-out", str(out), "--carryover-reruns", "0", *more]
+    environment = {**os.environ, **bench.environment()}
+    with progress.step(out.name) as step:
+        run_logged(
+            pytest_command(bench, arguments),
+            log,
+            lambda line: step.update(line.strip()[:70]),
+            environment=environment,
+        )
+    if not results.exists():
+        raise Failure(f"the bench could not be used, which says nothing about {out.name}: {log}")
+    return log
+
+
+def try_reference(bench: Bench, key: str, progress: Progress) -> Trial:
+    """Runs the suite on the kernel that is not broken; Failure if a test does not pass."""
+    out = _OUT / _REFERENCE
+    out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    with progress.step(mutant.name) as step:
-        step.update("building")
-        run_logged(command, log, lambda line: step.update(line.strip()[:70]))
-    seconds = time.monotonic() - started
-    if results.exists():
-        lines = [json.loads(line) for line in results.read_text().splitlines()]
-        fate, killers = judge([line for line in lines if line["event"] == "result"])
-    else:
-        fate, killers = Fate.NOT_BUILT, []
-    return Trial(key, fate, mutant.breaks, killers, round(seconds, 1), str(log.relative_to(ROOT)))
+    log = _run(bench, out, progress)
+    lines = _lines(out / "results.jsonl")
+    results = [line for line in lines if line["event"] == "result"]
+    bad = [f"{r['verdict']} {r['name']}" for r in results if r["verdict"] not in _GOOD]
+    if bad or not results or lines[-1].get("how") != "complete":
+        raise Failure(
+            "the tests do not pass on the reference kernel, so they prove nothing: "
+            f"{', '.join(bad[:3]) or 'none ran'}; see {log}"
+        )
+    seconds = round(time.monotonic() - started, 1)
+    return Trial(key, Fate.SURVIVED, "Nothing", [], seconds, str(log.relative_to(ROOT)))
+
+
+def try_mutant(
+    bench: Bench, mutant: Mutant, key: str, *, all_killers: bool, progress: Progress
+) -> Trial:
+    """Builds the mutant and runs the suite on it, with all else as the bench has it."""
+    out = _OUT / mutant.name
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    log = out / "build.log"
+    log.unlink(missing_ok=True)
+    kernel = _build(mutant, log, progress)
+    built = time.monotonic()
+    fate, killers = Fate.NOT_BUILT, list[str]()
+    if kernel:
+        mutated = replace(bench, image=build_image(bench.program, kernel))
+        log = _run(mutated, out, progress, *([] if all_killers else ["-x"]))
+        results = [line for line in _lines(out / "results.jsonl") if line["event"] == "result"]
+        doing = last_doing(_lines(out / "events.jsonl"), _lines(out / "journal.jsonl"))
+        fate, killers = judge(results, doing)
+    return Trial(
+        key,
+        fate,
+        mutant.breaks,
+        killers,
+        round(time.monotonic() - started, 1),
+        str(log.relative_to(ROOT)),
+        round(built - started, 1),
+    )
+
+
+def row(name: str, trial: Trial, width: int) -> str:
+    """One mutant's line of the kill table."""
+    killers = ", ".join(trial.killers[:2]) or f"see {trial.log}"
+    if len(trial.killers) > 2:
+        killers += f" and {len(trial.killers) - 2} more"
+    return f"{name:<{width}}  {trial.fate.value:<14}  {trial.seconds:6.1f} s  {killers}"
 
 
 def table(trials: dict[str, Trial]) -> str:
     """The kill table, with what a person has to look at last."""
     width = max(len(name) for name in trials)
-    rows = [
-        f"{name:<{width}}  {trial.fate.value:<14}  {trial.seconds:6.1f} s  "
-        + (", ".join(trial.killers[:2]) or f"see {trial.log}")
-        + (f" and {len(trial.killers) - 2} more" if len(trial.killers) > 2 else "")
-        for name, trial in sorted(
-            trials.items(), key=lambda item: (item[1].fate is not Fate.KILLED, item[0])
-        )
-    ]
+    ordered = sorted(trials.items(), key=lambda item: (item[1].fate is not Fate.KILLED, item[0]))
+    rows = [row(name, trial, width) for name, trial in ordered]
     killed = sum(trial.fate is Fate.KILLED for trial in trials.values())
     return "\n".join([*rows, "", f"{killed} of {len(trials)} mutants killed"])
 
@@ -171,15 +270,27 @@ def _main() -> None:
     _OUT.mkdir(parents=True, exist_ok=True)
     common = content_key(*_inputs())
     known = _known()
-    progress = Progress()
-    for mutant in mutants:
-        key = content_key(mutant.patch, common)
-        if not arguments.names and mutant.name in known and known[mutant.name].key == key:
-            continue
-        known[mutant.name] = try_mutant(
-            mutant, key, all_killers=arguments.all_killers, progress=progress
+    keys = {mutant.name: content_key(mutant.patch, common) for mutant in mutants}
+    wanted = [
+        mutant
+        for mutant in mutants
+        if arguments.names
+        or mutant.name not in known
+        or known[mutant.name].key != keys[mutant.name]
+    ]
+    if wanted:
+        progress = Progress()
+        bench = prepare(KernelChoice().as_reference(), None, progress)
+        if _REFERENCE not in known or known[_REFERENCE].key != common:
+            known[_REFERENCE] = try_reference(bench, common, progress)
+            _remember(known)
+    for mutant in wanted:
+        known[mutant.name] = trial = try_mutant(
+            bench, mutant, keys[mutant.name], all_killers=arguments.all_killers, progress=progress
         )
         _remember(known)
+        sys.stdout.write(f"{row(mutant.name, trial, len(mutant.name))}\n")
+        sys.stdout.flush()
     shown = {mutant.name: known[mutant.name] for mutant in mutants}
     sys.stdout.write(f"\n{table(shown)}\n")
     sys.exit(0 if all(trial.fate is Fate.KILLED for trial in shown.values()) else 1)

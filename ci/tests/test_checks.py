@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 import pytest
 
-from carryover_ci.checks import count
+from carryover_ci.checks import SAMPLE_OF_MUTANTS, count
+from carryover_ci.program import ROOT
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,20 @@ from carryover_ci.checks import count
         ("31 passed in 0.14s\nINTERNALERROR\n", False, (31, 1)),
         ("100% tests passed, 0 tests failed out of 42\n", True, (42, 0)),
         ("98% tests passed, 1 test failed out of 42\n", False, (41, 1)),
+        ("a  killed  9.5 s  2 failed, 3 passed\n\n5 of 5 mutants killed\n", True, (5, 0)),
+        ("3 of 5 mutants killed\n", False, (3, 2)),
     ],
 )
 def test_count(output: str, succeeded: bool, expected: tuple[int, int]) -> None:
     assert count(output, succeeded) == expected
+
+
+def test_the_sample_has_mutants_of_each_kind() -> None:
+    there = {patch.stem for patch in (ROOT / "ci" / "kernel" / "mutants").glob("*.patch")}
+    assert set(SAMPLE_OF_MUTANTS) <= there
+    assert {name.partition("-")[0] for name in SAMPLE_OF_MUTANTS} == {
+        "memfd",
+        "session",
+        "vfio",
+        "pci",
+    }

@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from carryover_ci.mutants import Fate, Mutant, Trial, judge, table
+from carryover_ci import mutants
+from carryover_ci.bench import Bench
+from carryover_ci.mutants import Fate, Mutant, Trial, judge, last_doing, table
+from carryover_ci.progress import Progress
 from carryover_ci.run import Failure
+
+BENCH = Bench(Path("qemu"), Path("program"), Path("image"), "tcg")
 
 
 def result(verdict: str, *, ran: bool = True) -> dict[str, Any]:
@@ -18,7 +23,7 @@ def result(verdict: str, *, ran: bool = True) -> dict[str, Any]:
     ("results", "fate", "killers"),
     [
         ([result("PASS"), result("FAIL")], Fate.KILLED, ["FAIL A.B"]),
-        ([result("PASS"), result("PANIC")], Fate.KILLED, ["PANIC A.B"]),
+        ([result("FAIL"), result("LOST")], Fate.KILLED, ["FAIL A.B", "LOST A.B"]),
         ([result("PASS"), result("SKIP", ran=False)], Fate.SURVIVED, []),
         ([result("PASS"), result("INFRA")], Fate.SURVIVED, []),
         ([result("HANG", ran=False)], Fate.NOT_BOOTED, []),
@@ -27,6 +32,77 @@ def result(verdict: str, *, ran: bool = True) -> dict[str, Any]:
 )
 def test_fate(results: list[dict[str, Any]], fate: Fate, killers: list[str]) -> None:
     assert judge(results) == (fate, killers)
+
+
+def test_when_the_machine_dies_the_killer_is_what_it_died_in() -> None:
+    died = [result("FAIL"), *[result("RESET", ran=False)] * 3]
+    assert judge(died, "A.Kexec") == (Fate.KILLED, ["FAIL A.B", "RESET A.Kexec"])
+    assert judge(died[1:], "A.First") == (Fate.KILLED, ["RESET A.First"])
+
+
+def test_what_was_done_last() -> None:
+    start, finish = {"event": "start", "name": "A.B"}, {"event": "finish", "name": "A.B"}
+    journal = [{"step": "power-on"}]
+    assert last_doing([], journal) == ""
+    assert last_doing([start], journal) == "A.B"
+    assert last_doing([start, finish], journal) == ""
+    assert last_doing([start, finish, start, {"event": "note"}], journal) == "A.B"
+    journal += [{"step": "kexec"}, {"step": "verify"}, {"step": "power-off"}]
+    assert last_doing([start, finish], journal[:2]) == "in the phase kexec"
+    assert last_doing([start, {"event": "hello"}], journal) == "in the phase verify"
+
+
+def test_one_that_does_not_build_keeps_no_other_from_being_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mutants"
+    folder.mkdir()
+    for name in ("a-broken", "b-good"):
+        (folder / f"{name}.patch").write_text(f"Subject: {name}\n")
+    tried: list[str] = []
+
+    def try_mutant(_bench: object, mutant: Mutant, key: str, **_: object) -> Trial:
+        tried.append(mutant.name)
+        if mutant.name == "a-broken":
+            return Trial(key, Fate.NOT_BUILT, "x", [], 3.0, "out/a-broken/build.log")
+        return Trial(key, Fate.KILLED, "x", ["FAIL A.B"], 3.0, "out/b-good/bench.log")
+
+    monkeypatch.setattr(mutants, "_MUTANTS", folder)
+    monkeypatch.setattr(mutants, "_OUT", tmp_path / "out")
+    monkeypatch.setattr(mutants, "_inputs", list)
+    monkeypatch.setattr(
+        mutants, "try_reference", lambda _b, key, _p: Trial(key, Fate.SURVIVED, "", [], 1.0, "")
+    )
+    monkeypatch.setattr(mutants, "prepare", lambda *_: None)
+    monkeypatch.setattr(mutants, "try_mutant", try_mutant)
+    monkeypatch.setattr("sys.argv", ["ci/mutants"])
+    for _ in range(2):  # the second time everything is known
+        with pytest.raises(SystemExit) as ended:
+            mutants._main()
+        assert ended.value.code == 1
+        assert "a-broken  does not build" in (said := capsys.readouterr().out)
+        assert "see out/a-broken/build.log" in said
+        assert "1 of 2 mutants killed" in said
+    assert tried == ["a-broken", "b-good"]
+
+
+def test_the_log_of_a_failed_build_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Source:
+        output = tmp_path
+
+    def build_kernel(*_: object) -> Path:
+        (tmp_path / "build.log").write_text("all that make said")
+        raise Failure(f"x.c:1: error: y\nAll of it: {tmp_path / 'build.log'}")
+
+    monkeypatch.setattr(mutants, "_OUT", tmp_path / "out")
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    monkeypatch.setattr(mutants, "kernel_source", lambda *_: Source())
+    monkeypatch.setattr(mutants, "build_kernel", build_kernel)
+    mutant = Mutant("m", tmp_path / "m.patch", "x")
+    trial = mutants.try_mutant(BENCH, mutant, "key", all_killers=False, progress=Progress())
+    assert (trial.fate, trial.log) == (Fate.NOT_BUILT, "out/m/build.log")
+    assert "x.c:1: error: y" in (tmp_path / trial.log).read_text()
+    assert (tmp_path / "out/m/make.log").read_text() == "all that make said"
 
 
 def test_a_mutant_says_what_it_breaks(tmp_path: Path) -> None:
