@@ -96,7 +96,7 @@ def test_the_log_of_a_failed_build_is_kept(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(mutants, "_OUT", tmp_path / "out")
     monkeypatch.setattr(mutants, "ROOT", tmp_path)
-    monkeypatch.setattr(mutants, "kernel_source", lambda *_: Source())
+    monkeypatch.setattr(mutants, "kernel_source", lambda *_, **__: Source())
     monkeypatch.setattr(mutants, "build_kernel", build_kernel)
     mutant = Mutant("m", tmp_path / "m.patch", "x")
     trial = mutants.try_mutant(BENCH, mutant, "key", all_killers=False, progress=Progress())
