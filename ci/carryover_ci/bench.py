@@ -50,6 +50,7 @@ class Bench:
     program: Path
     image: Path
     accelerator: str
+    memory: str = "2G"  # of the target
     versions: Path | None = None  # the boot folder of version_images()
 
     def environment(self) -> dict[str, str]:
@@ -67,6 +68,7 @@ class Bench:
             "CARRYOVER_KNOWN_HOSTS": str(keys.known_hosts),
             "CARRYOVER_ACCEL": _EMULATOR if self.accelerator == "tcg" else self.accelerator,
             "CARRYOVER_CPU": "host" if self.accelerator == "kvm" else _EMULATED_CPU,
+            "CARRYOVER_MEMORY": self.memory,
             "CARRYOVER_PROGRAM": str(self.program),
         }
 
@@ -147,6 +149,9 @@ def _main() -> None:
         help=f"{REFERENCE_HELP}; its claims are tested",
     )
     parser.add_argument(
+        "--memory", metavar="SIZE", default="2G", help="of the target (default: 2G)"
+    )
+    parser.add_argument(
         "--incoming",
         type=Path,
         metavar="DIR",
@@ -171,6 +176,7 @@ def _main() -> None:
     os.environ.setdefault("CARRYOVER_STARTED", str(time.time()))
     progress = Progress()
     bench = prepare(kernel, arguments.qemu, progress, arguments.incoming)
+    bench = replace(bench, memory=arguments.memory)
     if arguments.runner_tests:
         bench = with_versions(bench, kernel_choice(arguments, "kernel-"), progress)
     os.environ.update(bench.environment())

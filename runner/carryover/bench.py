@@ -61,12 +61,12 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
 
     def get_qemu_base_args(self) -> list[str]:
         """Labgrid's arguments, with environment variables put in, and without reboot."""
-        written = (self.cpu, self.extra_args)
-        self.cpu, self.extra_args = map(os.path.expandvars, written)
+        written = (self.cpu, self.memory, self.extra_args)
+        self.cpu, self.memory, self.extra_args = map(os.path.expandvars, written)
         try:
             arguments: list[str] = super().get_qemu_base_args()
         finally:
-            self.cpu, self.extra_args = written
+            self.cpu, self.memory, self.extra_args = written
         # A reset must end the machine, a kexec does not.
         return [*arguments, "-no-reboot"]
 

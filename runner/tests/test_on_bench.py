@@ -227,7 +227,7 @@ def test_a_kernel_without_handover(bench: BenchRun) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("memory: 2G", "memory: 1G", "memory: "),
+        ("memory: $CARRYOVER_MEMORY", "memory: 1G", "memory: "),
         ('address: "0000:01:00.0"', 'address: "0000:09:00.0"', "0000:09:00.0"),
         ("-device igb,bus=port1", "-device e1000e,bus=port1", "8086:10d3"),
         ("-device intel-iommu,intremap=on,caching-mode=on,device-iotlb=on", "", "IOMMU"),
