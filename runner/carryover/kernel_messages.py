@@ -15,6 +15,7 @@ class Meaning(enum.Enum):
     PANIC_END = "panic-end"  # ... and has said all about it
     TRIPLE_FAULT = "triple-fault"
     ABI = "abi"  # the incoming kernel does not understand what was handed over
+    ABI_PANIC = "abi-panic"  # ... and has stopped for that
     OOPS = "oops"  # a fault in the kernel, which goes on
     LOCKUP = "lockup"
     WARNING = "warning"
@@ -50,8 +51,12 @@ _TABLE: tuple[tuple[Meaning, str], ...] = (
     ),
     (Meaning.PANIC_END, r"---\[ end Kernel panic"),
     (Meaning.ABI, r"LUO state is incompatible|handover FDT \(\S+\) is incompatible"),
-    (Meaning.ABI, r"The incoming tree failed to initialize properly"),
     (Meaning.ABI, r"No registered handler for compatible '(?P<handler>[^']*)'"),
+    (
+        Meaning.ABI_PANIC,
+        r"Kernel panic - not syncing: The incoming tree failed to initialize properly "
+        r"\[-(22|EINVAL)\]",
+    ),
     (Meaning.PANIC, r"Kernel panic - not syncing"),
     (Meaning.OOPS, r"\bOops: |BUG: unable to handle|BUG: kernel NULL|general protection fault"),
     (Meaning.OOPS, r"kernel BUG at |BUG: KASAN|BUG: KFENCE|UBSAN: "),
