@@ -41,6 +41,11 @@ REFERENCE_CLAIMS = ("memory", "file")
 
 _ANOTHER_ABI = ROOT / "ci" / "kernel" / "variants" / "luo-another-version.patch"
 
+_DEBUG_CONFIG = ROOT / "ci" / "kernel" / "debug.config"
+# The incoming kernel begins in KHO's scratch memory, where KASAN's shadow has to fit, too; the size
+# that KHO chooses by itself does not fit into the machine.
+_DEBUG_OPTIONS = ["--carryover-time-scale=5", "--carryover-boot-append=kho_scratch=64M,256M,1300M"]
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -149,7 +154,13 @@ def _main() -> None:
         help=f"{REFERENCE_HELP}; its claims are tested",
     )
     parser.add_argument(
-        "--memory", metavar="SIZE", default="2G", help="of the target (default: 2G)"
+        "--memory", metavar="SIZE", help="of the target (default: 2G, with --debug 6G)"
+    )
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="a kernel that looks for faults of its own (ci/kernel/debug.config); several times "
+        "slower",
     )
     parser.add_argument(
         "--incoming",
@@ -170,13 +181,16 @@ def _main() -> None:
     if arguments.reference:
         kernel = kernel.as_reference()
         for_pytest += [f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS]
+    if arguments.debug:
+        kernel = replace(kernel, fragments=[*kernel.fragments, _DEBUG_CONFIG])
+        for_pytest += _DEBUG_OPTIONS
     if arguments.incoming:
         for_pytest += ["--carryover-kernel=/boot/incoming/bzImage"]
         for_pytest += ["--carryover-initrd=/boot/incoming/initramfs"]
     os.environ.setdefault("CARRYOVER_STARTED", str(time.time()))
     progress = Progress()
     bench = prepare(kernel, arguments.qemu, progress, arguments.incoming)
-    bench = replace(bench, memory=arguments.memory)
+    bench = replace(bench, memory=arguments.memory or ("6G" if arguments.debug else "2G"))
     if arguments.runner_tests:
         bench = with_versions(bench, kernel_choice(arguments, "kernel-"), progress)
     os.environ.update(bench.environment())

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from carryover_ci import kernel_patches
-from carryover_ci.kernel_patches import PatchedTree, patches_for, touched_files
+from carryover_ci.kernel_patches import (
+    PatchedTree,
+    has_feature,
+    patches_for,
+    series_for,
+    touched_files,
+)
 from carryover_ci.run import Failure
 
 CHANGE_A = "--- a/a.c\n+++ b/a.c\n@@ -1 +1 @@\n-one\n+two\n"
@@ -103,3 +109,73 @@ def test_named_folder_without_patches(tmp_path: Path) -> None:
         patches_for("7.3.4", tmp_path)
     with pytest.raises(Failure, match="no such folder"):
         patches_for("7.3.4", tmp_path / "none")
+
+
+@pytest.fixture
+def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "patches"
+    for name in ("7.3/0001-a.patch", "7.3/0002-b.patch", "7.5/0001-c.patch"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "vfio-pci.config").touch()
+    (folder / "7.6").mkdir()
+    monkeypatch.setattr(kernel_patches, "_OURS", folder)
+    return folder
+
+
+def kconfig(folder: Path, text: str) -> Path:
+    file = folder / "Kconfig"
+    file.write_text(text)
+    return file
+
+
+WITHOUT = "config VFIO_PCI_CORE\n\ttristate\n"
+WITH = WITHOUT + "\nconfig VFIO_PCI_LIVEUPDATE\n\tbool\n"
+
+
+def test_whether_a_tree_has_the_feature(tmp_path: Path) -> None:
+    assert not has_feature(tmp_path / "none")
+    assert not has_feature(kconfig(tmp_path, WITHOUT))
+    assert not has_feature(kconfig(tmp_path, WITHOUT + "\tdepends on VFIO_PCI_LIVEUPDATE\n"))
+    assert not has_feature(kconfig(tmp_path, "config VFIO_PCI_LIVEUPDATE_DEBUG\n"))
+    assert has_feature(kconfig(tmp_path, WITH))
+
+
+def test_our_series_is_for_its_version(tmp_path: Path, ours: Path) -> None:
+    file = kconfig(tmp_path, WITHOUT)
+    for needs_feature in (True, False):
+        series = series_for("7.3.4", file, None, needs_feature=needs_feature)
+        assert series.patches == [ours / "7.3/0001-a.patch", ours / "7.3/0002-b.patch"]
+        assert series.told == "2 patches of series 7.3 on Linux 7.3.4"
+
+
+def test_a_version_without_a_series(tmp_path: Path, ours: Path) -> None:
+    file = kconfig(tmp_path, WITHOUT)
+    with pytest.raises(Failure, match=r"no patches for Linux 7\.4\.1 .* for 7\.3, 7\.5; give"):
+        series_for("7.4.1", file, None, needs_feature=True)
+    series = series_for("7.4.1", file, None, needs_feature=False)
+    assert series.patches == []
+    assert "no patches for Linux 7.4.1" in series.told
+
+
+def test_a_tree_with_the_feature_gets_nothing(tmp_path: Path, ours: Path) -> None:
+    for version in ("7.3.4", "7.4.1"):
+        series = series_for(version, kconfig(tmp_path, WITH), None, needs_feature=True)
+        assert series.patches == []
+        assert "by itself" in series.told
+
+
+def test_named_patches_are_applied_to_anything(tmp_path: Path, ours: Path) -> None:
+    for text in (WITH, WITHOUT):
+        file = kconfig(tmp_path, text)
+        series = series_for("7.4.1", file, ours / "7.5", needs_feature=True)
+        assert series.patches == [ours / "7.5/0001-c.patch"]
+        assert "7.4.1" in series.told
+
+
+def test_the_feature_is_looked_for_in_the_pristine_tree(tmp_path: Path, tree: Path) -> None:
+    patched = PatchedTree(tree, tmp_path / "memory")
+    assert patched.pristine("a.c").read_text() == "one\n"
+    patched.apply(series(tmp_path, CHANGE_A))
+    assert (tree / "a.c").read_text() == "two\n"
+    assert patched.pristine("a.c").read_text() == "one\n"

@@ -61,7 +61,7 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
 
     def get_qemu_base_args(self) -> list[str]:
         """Labgrid's arguments, with environment variables put in, and without reboot."""
-        written = (self.cpu, self.memory, self.extra_args)
+        written = (self.cpu, self.memory, self.extra_args)  # type: ignore[has-type]
         self.cpu, self.memory, self.extra_args = map(os.path.expandvars, written)
         try:
             arguments: list[str] = super().get_qemu_base_args()

@@ -20,6 +20,7 @@ from carryover.observation import Crashed
 from carryover.verdict import TestResult, Verdict
 
 _PHASE_WIDTH = 7
+_PLAN_WIDTH = len("verdicts") + 2  # the summary's names begin where the plan's do
 _LONGEST_REASON = 300
 _AS_ABOVE = "as above"
 
@@ -66,6 +67,15 @@ class Display:
                 redirect_stderr=False,
             )
             self._live.start()
+
+    def plan(self, lines: Sequence[str]) -> None:
+        """What is going to happen: one block, before it does."""
+        if self._quiet or not lines:
+            return
+        for number, line in enumerate(lines):
+            text = Text("" if number else "plan", "bold")
+            text.pad_right(_PLAN_WIDTH - len(text))
+            self._console.print(text.append(line, "not bold"), soft_wrap=True)
 
     def end(self) -> None:
         """Ends the live part. Idempotent."""

@@ -14,6 +14,7 @@ class Meaning(enum.Enum):
     PANIC = "panic"  # the kernel has stopped for good
     PANIC_END = "panic-end"  # ... and has said all about it
     ABI = "abi"  # the incoming kernel does not understand what was handed over
+    ABI_PANIC = "abi-panic"  # ... and has stopped for that
     FAULT = "fault"  # oops, lockup, warning, what a debug kernel finds; the kernel goes on
     FIRMWARE = "firmware"  # the machine went through a reset
     KERNEL = "kernel"  # a kernel begins
@@ -48,8 +49,12 @@ _TABLE: tuple[tuple[Meaning, str], ...] = (
     ),
     (Meaning.PANIC_END, r"---\[ end Kernel panic"),
     (Meaning.ABI, r"LUO state is incompatible|handover FDT \(\S+\) is incompatible"),
-    (Meaning.ABI, r"The incoming tree failed to initialize properly"),
     (Meaning.ABI, r"No registered handler for compatible '(?P<handler>[^']*)'"),
+    (
+        Meaning.ABI_PANIC,
+        r"Kernel panic - not syncing: The incoming tree failed to initialize properly "
+        r"\[-(22|EINVAL)\]",
+    ),
     (Meaning.PANIC, r"Kernel panic - not syncing"),
     (Meaning.FAULT, r"\bOops: |BUG: unable to handle|BUG: kernel NULL|general protection fault"),
     (Meaning.FAULT, r"kernel BUG at |BUG: KASAN|BUG: KFENCE|UBSAN: "),

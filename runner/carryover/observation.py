@@ -117,8 +117,9 @@ class Health:
         meaning = message.meaning
         if meaning is Meaning.ABI:
             self.incompatible = message.text
-        elif meaning is Meaning.PANIC:
-            verdict = Verdict.ABI_MISMATCH if self.incompatible else Verdict.PANIC
+        elif meaning in (Meaning.PANIC, Meaning.ABI_PANIC):
+            of_abi = self.incompatible or meaning is Meaning.ABI_PANIC
+            verdict = Verdict.ABI_MISMATCH if of_abi else Verdict.PANIC
             text = (
                 message.text
                 if not self.incompatible or self.incompatible in message.text

@@ -74,6 +74,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="WORDS",
         help="more words for the incoming kernel's command line",
     )
+    group.addoption(
+        "--carryover-boot-append",
+        default="",
+        metavar="WORDS",
+        help="more words for every kernel's command line, that of the cold boot too",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,6 +19,7 @@ from carryover.blame import Results
 from carryover.campaign import Campaign
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
+from carryover.plan import Plan
 from carryover.reports import reports
 from carryover.results import RunOutput, log_path
 from carryover.strategy import KexecStrategy, Sinks
@@ -105,6 +106,7 @@ class CarryoverSession:
             )
         )
         strategy.extra_append = self._config.getoption("carryover_append")
+        strategy.boot_append = self._config.getoption("carryover_boot_append")
         self._campaign = Campaign(
             strategy,
             output,
@@ -114,6 +116,8 @@ class CarryoverSession:
         )
         self._results = self._campaign.run([item.info for item in self._items.values()])
         self._display.begin(len(self._items))
+        tests = [item.info for item in self._items.values()]
+        self._display.plan(Plan.of(tests, strategy.claims, strategy.iommu_mode).lines())
 
     def report(self, item: ProgramItem) -> None:
         """Runs the campaign until this item's result is known, and reports it.

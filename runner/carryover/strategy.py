@@ -94,7 +94,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self.watch = Watch()
         self.nonce = ""
         self.boot_id = ""
-        self.extra_append = ""  # for tests of the runner: faults of the incoming kernel
+        self.extra_append = ""  # more words for incoming kernels
+        self.boot_append = ""  # more words for all kernels, where we start the first one, too
         self._sinks: Sinks | None = None
 
     def observe(self, sinks: Sinks) -> None:
@@ -142,9 +143,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self.watch = Watch()
         self.nonce = secrets.token_hex(8)
         self.sinks.journal("power-on", nonce=self.nonce)
-        self.machine.power_on(
-            self.watch, self.sinks.console, self.sinks.machine_log, f"{NONCE}{self.nonce}"
-        )
+        append = f"{self.boot_append} {NONCE}{self.nonce}".lstrip()
+        self.machine.power_on(self.watch, self.sinks.console, self.sinks.machine_log, append)
         self.status = Status.unknown
         self.sinks.journal("machine", pid=self.machine.pid, start_time=start_time(self.machine.pid))
         self._connect_when_ready("power-on")
@@ -154,7 +154,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
     def kexec_command(self, program: ProgramOnTarget, holder: int) -> str:
         """The command that makes the target kexec, with a new nonce, if `holder` lives."""
         self.nonce = secrets.token_hex(8)
-        append = " ".join(filter(None, [self.append, self.extra_append, NONCE + self.nonce]))
+        words = [self.append, self.boot_append, self.extra_append, NONCE + self.nonce]
+        append = " ".join(filter(None, words))
         image = ["--kernel", self.kernel, "--append", append]
         if self.initrd:
             image += ["--initrd", self.initrd]

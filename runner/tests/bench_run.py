@@ -34,6 +34,7 @@ class BenchRun:
         self.folder = folder
         self.out = folder / "out"
         self.options: list[str] = []
+        self.incoming = ""
         self.environment = folder / "bench.yaml"
         self.environment.write_text(ENVIRONMENT.read_text())
         (folder / "pytest.ini").write_text("[pytest]\n")
@@ -49,6 +50,7 @@ class BenchRun:
         self.edit("$CARRYOVER_BOOT/bzImage", f"$CARRYOVER_VERSIONS/{outgoing}/bzImage")
         self.edit("$CARRYOVER_BOOT/initramfs", f"$CARRYOVER_VERSIONS/{outgoing}/initramfs")
         self.edit("path=$CARRYOVER_BOOT,", "path=$CARRYOVER_VERSIONS,")
+        self.incoming = incoming
         self.options += ["--carryover-kernel", f"/boot/{incoming}/bzImage"]
         self.options += ["--carryover-initrd", f"/boot/{incoming}/initramfs"]
         self.options += [f"--carryover-claim={claim}" for claim in claims]

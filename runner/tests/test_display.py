@@ -21,6 +21,7 @@ def shown(*, terminal: bool, quiet: bool = False) -> str:
     )
     display = Display(console, quiet=quiet)
     display.begin(2)
+    display.plan(["2 tests for the first kexec: 1 kexec", "1 test [skipped]"])
     with display.phase("boot", "power on") as found:
         found.append("Linux 7.3.4")
     with display.phase("verify", "2 tests"):
@@ -60,3 +61,11 @@ def test_quiet_leaves_out_what_passed() -> None:
     text = shown(terminal=False, quiet=True)
     assert "Memory.Keeps" not in text
     assert "Memory.Loses" in text
+
+
+def test_plan_is_one_block_before_all_else() -> None:
+    text = shown(terminal=False)
+    assert text.startswith(
+        "plan      2 tests for the first kexec: 1 kexec\n          1 test [skipped]\n"
+    )
+    assert "for the first kexec" not in shown(terminal=False, quiet=True)

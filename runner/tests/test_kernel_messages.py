@@ -26,6 +26,11 @@ from carryover.kernel_messages import Meaning, recognise
         ("[    0.7] luo: LUO state is incompatible with 'luo-v9'", Meaning.ABI),
         ("[    0.7] KHO: setup: handover FDT (0x1) is incompatible with 'k': -22", Meaning.ABI),
         ("[    0.7] luo: No registered handler for compatible 'vfio-v9'", Meaning.ABI),
+        (
+            "[    0.3] Kernel panic - not syncing: The incoming tree failed to initialize properly "
+            "[-EINVAL], disabling live update",
+            Meaning.ABI_PANIC,
+        ),
         ("carryover: target ready boot_id=a-b nonce=12", Meaning.TARGET_READY),
     ],
 )  # fmt: skip

@@ -36,6 +36,8 @@ def shutdown(reason: str) -> MachineEvent:
 GONE = MachineGone(0.0, "QEMU ended with 0")
 PANIC = line("Kernel panic - not syncing: Fatal exception")
 PANIC_END = line("---[ end Kernel panic - not syncing: Fatal exception ]---")
+TREE = "Kernel panic - not syncing: The incoming tree failed to initialize properly "
+TREE_FAILED = line(f"{TREE}[-22], disabling live update")
 
 
 def watch_after_boot() -> Watch:
@@ -53,6 +55,9 @@ def watch_after_boot() -> Watch:
         ([PANIC, shutdown("guest-reset"), GONE], Verdict.PANIC, "Fatal exception"),
         ([line("kernel BUG at mm/x.c:1!"), PANIC, PANIC_END], Verdict.PANIC, "mm/x.c"),
         ([line("LUO state is incompatible"), PANIC, PANIC_END], Verdict.ABI_MISMATCH, "LUO"),
+        ([line("LUO state is incompatible"), TREE_FAILED, GONE], Verdict.ABI_MISMATCH, "LUO"),
+        ([TREE_FAILED, GONE], Verdict.ABI_MISMATCH, "[-22]"),
+        ([line(f"{TREE}[-ENOMEM], disabling"), GONE], Verdict.PANIC, "ENOMEM"),
         ([shutdown("guest-reset"), GONE], Verdict.RESET, "guest-reset"),
         ([shutdown("host-qmp-system-reset"), GONE], Verdict.RESET, "host-qmp-system-reset"),
         ([shutdown("guest-shutdown"), GONE], Verdict.RESET, "went down"),

@@ -96,3 +96,10 @@ def test_time_scale(fake: FakeBench) -> None:
     refused = fake.run("--carryover-time-scale", "0")
     assert refused.status == 4
     assert "--carryover-time-scale 0: must be above 0" in refused.output
+
+
+def test_more_words_for_the_command_line(fake: FakeBench) -> None:
+    words = ("--carryover-append", "incoming=1", "--carryover-boot-append", "every=1")
+    run = fake.run("-k", "Memory and AlsoPasses", *words)
+    events = (run.out / "events.jsonl").read_text()
+    assert "every=1 incoming=1 carryover.nonce=" in events

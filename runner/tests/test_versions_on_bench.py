@@ -7,6 +7,7 @@ files too, `another-abi` is `reference` with another version of LUO's data (ci/k
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -36,6 +37,9 @@ def run(bench: BenchRun, tests: tuple[str, ...]) -> Run:
     done = bench.run(*(test.replace(".", "::") for test in tests))
     power_cycles = (done.out / "journal.jsonl").read_text().count('"step": "power-on"')
     assert power_cycles == 1, done.output
+    jumps = [json.loads(line) for line in (done.out / "events.jsonl").read_text().splitlines()]
+    kernels = {event["kernel"] for event in jumps if event["event"] == "loaded"}
+    assert kernels == {f"/boot/{bench.incoming}/bzImage"}
     return done
 
 

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""ci/docs: the part of docs/continuity.md that lists the rules and their tests.
+
+It is written from what carryover-selftests says of its tests: a test's summary if it has one, else
+its name, which is a sentence.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from carryover_ci.cache import write_whole
+from carryover_ci.kernel import KernelChoice
+from carryover_ci.program import ROOT, build_program
+from carryover_ci.progress import Progress
+from carryover_ci.run import Failure, exit_with, output_of
+
+_PAGE = ROOT / "docs" / "continuity.md"
+_BEGIN = "<!-- From here to the end mark: written by ci/docs. -->\n"
+_END = "<!-- End of what ci/docs writes. -->\n"
+_CLAIMS = (None, "memory", "file", "mapping", "stream", "interrupt")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[a-z]+|\d+")
+_CAPITALS = "BAR BARs DMA ID IOMMU IOVA IOVAs LUO MSI PCI PF SRIOV VF VFIO"
+_SPELLED = {word.lower(): word for word in _CAPITALS.split(" ")}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one test, or one test with its parameters, asserts."""
+
+    suite: str
+    name: str
+    says: str
+    claim: str | None
+    driver: str | None
+    kexecs: int
+    file: str  # its name, below selftests/
+
+
+def sentence(name: str) -> str:
+    """A test's name as a sentence: "TokenInUseIsRefused" is "Token in use is refused"."""
+    words = [_SPELLED.get(word.lower(), word.lower()) for word in _WORDS.findall(name)]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
+
+
+def rules(listed: Iterable[dict[str, Any]]) -> list[Rule]:
+    """The rules by the `test` events of `list` (docs/protocol.md), in the order of the tests.
+
+    One test with several parameters ("Suite.Test/Parameter") is one rule, which names them.
+    """
+    found: list[Rule] = []
+    for whole, group in groupby(listed, lambda test: str(test["name"]).partition("/")[0]):
+        tests = list(group)
+        suite, _, name = whole.partition(".")
+        first = tests[0]
+        says = str(first["summary"] or sentence(name))
+        if parameters := [
+            str(test["name"]).partition("/")[2] for test in tests if "/" in test["name"]
+        ]:
+            says += ": " + ", ".join(parameters)
+        found.append(
+            Rule(
+                suite,
+                name,
+                says,
+                first["claim"],
+                first["driver"],
+                first["generations"],
+                Path(first["file"]).name,
+            )
+        )
+    return found
+
+
+def as_text(found: Iterable[Rule]) -> str:
+    """The rules as Markdown, by claim and suite."""
+    parts: list[str] = []
+    for claim in _CLAIMS:
+        of_claim = [rule for rule in found if rule.claim == claim]
+        if not of_claim:
+            continue
+        head = f"Claim `{claim}`" if claim else "No claim: what holds on every kernel"
+        parts.append(f"### {head}\n")
+        suites = dict.fromkeys(rule.suite for rule in of_claim)
+        parts += [_suite([rule for rule in of_claim if rule.suite == suite]) for suite in suites]
+    return "\n".join(parts)
+
+
+def _suite(of_suite: list[Rule]) -> str:
+    files = dict.fromkeys(rule.file for rule in of_suite)
+    links = ", ".join(f"[{file}](../selftests/{file})" for file in files)
+    rows = [f"#### {of_suite[0].suite}\n", f"{links}\n", "| rule | test | kexecs | device |"]
+    rows.append("|---|---|---|---|")
+    rows += [
+        f"| {rule.says.replace('|', '&#124;')} | `{rule.name}` | {rule.kexecs or 'none'} "
+        f"| {rule.driver or ''} |"
+        for rule in of_suite
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def page_with(page: str, text: str) -> str:
+    """The page with `text` between its marks."""
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise Failure(f"{_PAGE}: the marks are missing between which the rules are written")
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
+def _listed(program: Path) -> list[dict[str, Any]]:
+    events = [json.loads(line) for line in output_of([program, "list", "--json"]).splitlines()]
+    return [event for event in events if event["event"] == "test"]
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="ci/docs", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if it is old")
+    parser.add_argument(
+        "--program",
+        type=Path,
+        metavar="FILE",
+        help="a built carryover-selftests (default: build)",
+    )
+    arguments = parser.parse_args()
+    progress = Progress()
+    program = arguments.program or build_program(
+        KernelChoice().headers(progress), "release", progress
+    )
+    page = _PAGE.read_text()
+    new = page_with(page, as_text(rules(_listed(program))))
+    if arguments.check and new != page:
+        raise Failure(f"{_PAGE.relative_to(ROOT)} is not what the tests say: run ci/docs")
+    write_whole(_PAGE, new)
+    sys.stdout.write(f"{_PAGE.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    exit_with(_main, "ci/docs")

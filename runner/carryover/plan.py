@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a run is going to do, in a few lines, before it does it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from carryover.events import TestInfo
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the selected tests share kexecs.
+
+    Attributes:
+        alone: How many need no kexec.
+        first: How many share the first kexec, chains among them.
+        chains: Of these, how many go on for how many more kexecs.
+        not_claimed: How many are skipped, by the claim that the target's kernel does not make.
+        not_in_mode: How many are skipped because there are no device files to preserve in the mode
+            type1.
+    """
+
+    alone: int
+    first: int
+    chains: dict[int, int]
+    not_claimed: dict[str, int]
+    not_in_mode: int
+
+    @classmethod
+    def of(cls, tests: Iterable[TestInfo], claims: Sequence[str], iommu_mode: str) -> Plan:
+        """The plan for these tests on a kernel that makes these claims."""
+        tests = list(tests)
+        claimed = [test for test in tests if test.claim is None or test.claim in claims]
+        of_files = [t for t in claimed if t.is_continuity and t.claim == "file"]
+        unfit = of_files if iommu_mode == "type1" else []
+        ready = [test for test in claimed if test not in unfit]
+        generations = [test.generations for test in ready if test.is_continuity]
+        return cls(
+            alone=len(ready) - len(generations),
+            first=len(generations),
+            chains=dict(sorted(Counter(n - 1 for n in generations if n > 1).items())),
+            not_claimed=dict(
+                sorted(Counter(t.claim for t in tests if t.claim and t.claim not in claims).items())
+            ),
+            not_in_mode=len(unfit),
+        )
+
+    @property
+    def kexecs(self) -> int:
+        """Kexecs if no machine dies: a search for the test that did it takes more."""
+        return max(self.chains, default=0) + 1 if self.first else 0
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        lines = []
+        if self.alone:
+            lines.append(f"{_tests(self.alone)} without a kexec")
+        if self.first:
+            line = f"{_tests(self.first)} for the first kexec"
+            if self.chains:
+                more = ", ".join(f"{n} for {more} more" for more, n in self.chains.items())
+                line += f", {more}"
+            lines.append(f"{line}: {self.kexecs} kexec{'' if self.kexecs == 1 else 's'}")
+        for claim, count in self.not_claimed.items():
+            lines.append(
+                f"{_tests(count)} skipped for want of a kernel that claims `{claim}` "
+                f"(--carryover-claim {claim})"
+            )
+        if self.not_in_mode:
+            lines.append(
+                f"{_tests(self.not_in_mode)} skipped for want of --carryover-iommu-mode iommufd"
+            )
+        return lines
+
+
+def _tests(count: int) -> str:
+    return f"{count} test{'' if count == 1 else 's'}"
