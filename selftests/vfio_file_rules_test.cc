@@ -22,6 +22,7 @@
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/carried_device.h"
 #include "fixtures/device_need/device_need.h"
+#include "fixtures/dma/driven_device.h"
 #include "fixtures/igb/igb_continuity.h"
 
 namespace carryover {
@@ -207,6 +208,18 @@ TEST_F(VfioFileRules, ClosingTheSessionUndoesAll) {
   CloseSession();
   ASSERT_OK_AND_ASSIGN(const LiveUpdateSession other, CreateSession("rules-other"));
   EXPECT_OK(other.Preserve(device().fd(), kToken));
+}
+
+// pci_liveupdate_unpreserve(): with the last device the whole account goes, so another one stays.
+TEST_F(VfioFileRules, DeviceIsFreeAgainWhileAnotherIsPreserved) {
+  ASSERT_OK_AND_ASSIGN(DrivenDevice another, DrivenDevice::Open("igb"));
+  ASSERT_OK_AND_ASSIGN(const VfioPciDevice* vfio, VfioDeviceOf(another.device()));
+  ASSERT_OK_AND_ASSIGN(const LiveUpdateSession other, CreateSession("rules-other"));
+  ASSERT_OK(PreserveDeviceFile(other, vfio->fd(), kToken));
+  ASSERT_NO_FATAL_FAILURE(PreserveDevice());
+  CloseSession();
+  ASSERT_OK_AND_ASSIGN(const LiveUpdateSession next, CreateSession("rules-next"));
+  EXPECT_OK(PreserveDeviceFile(next, device().fd(), kToken));
 }
 
 // While it is preserved.

@@ -128,10 +128,11 @@ def _build(mutant: Mutant, log: Path, progress: Progress) -> Path | None:
     try:
         return build_kernel(source, [REFERENCE_CONFIG], os.cpu_count() or 1, progress)
     except Failure as failure:
-        log.write_text(f"{failure}\n")
-        whole = source.output / "build.log"
-        if str(whole) in str(failure):  # until the next kernel is built
-            shutil.copyfile(whole, log.with_name("make.log"))
+        text = str(failure)
+        whole = source.output / "build.log"  # until the next kernel is built
+        if str(whole) in text:
+            text = text.replace(str(whole), str(shutil.copyfile(whole, log.with_name("make.log"))))
+        log.write_text(f"{text}\n")
         return None
 
 

@@ -101,8 +101,9 @@ def test_the_log_of_a_failed_build_is_kept(tmp_path: Path, monkeypatch: pytest.M
     mutant = Mutant("m", tmp_path / "m.patch", "x")
     trial = mutants.try_mutant(BENCH, mutant, "key", all_killers=False, progress=Progress())
     assert (trial.fate, trial.log) == (Fate.NOT_BUILT, "out/m/build.log")
-    assert "x.c:1: error: y" in (tmp_path / trial.log).read_text()
-    assert (tmp_path / "out/m/make.log").read_text() == "all that make said"
+    make_log = tmp_path / "out" / "m" / "make.log"
+    assert (tmp_path / trial.log).read_text() == f"x.c:1: error: y\nAll of it: {make_log}\n"
+    assert make_log.read_text() == "all that make said"
 
 
 def test_a_mutant_says_what_it_breaks(tmp_path: Path) -> None:
