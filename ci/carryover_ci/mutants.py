@@ -14,9 +14,11 @@ import enum
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from carryover_ci.run import Failure, exit_with, run_logged
 _MUTANTS = ROOT / "ci" / "kernel" / "mutants"
 _OUT = ROOT / "out" / "mutants"
 _SUBJECT = re.compile(r"^Subject: (?:\[[^]]*\] )?(.+)$", re.MULTILINE)
+_OPTIONS = re.compile(r"^Bench-options: (.+)$", re.MULTILINE)
 _GOOD = ("PASS", "SKIP")
 _CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
 _PHASES = ("kexec", "verify")  # of the runner's journal, in which no test need be running
@@ -56,14 +59,17 @@ class Mutant:
     name: str
     patch: Path
     breaks: str  # in one sentence
+    options: tuple[str, ...] = ()  # of ci/bench, without which it cannot be seen
 
     @classmethod
     def read(cls, patch: Path) -> "Mutant":
         """The mutant in the file `patch`; Failure if it does not say what it breaks."""
-        subject = _SUBJECT.search(patch.read_text())
+        text = patch.read_text()
+        subject = _SUBJECT.search(text)
         if not subject:
             raise Failure(f"{patch}: has no line 'Subject: ' that says what it breaks")
-        return cls(patch.stem, patch, subject[1])
+        options = _OPTIONS.search(text)
+        return cls(patch.stem, patch, subject[1], tuple(shlex.split(options[1]) if options else ()))
 
 
 @dataclass(frozen=True)
@@ -79,12 +85,14 @@ class Trial:
     build_seconds: float = 0.0  # of which the kernel took
 
 
-def judge(results: list[dict[str, Any]], died_in: str = "") -> tuple[Fate, list[str]]:
+def judge(
+    results: list[dict[str, Any]], died_in: str = "", faults: Sequence[str] = ()
+) -> tuple[Fate, list[str]]:
     """The fate of a mutant by the results of a run on it (docs: runner's results.jsonl).
 
     Trouble of the harness kills nothing. A kernel on which no test got as far as a half of its own
     has not booted. When the machine dies, all tests that have no result yet share its verdict: the
-    killer is what it `died_in`.
+    killer is what it `died_in`. What the kernel complained of itself, `faults`, kills, too.
     """
     if not died_in and not any(r["halves"] for r in results):
         return Fate.NOT_BOOTED, []
@@ -96,6 +104,7 @@ def judge(results: list[dict[str, Any]], died_in: str = "") -> tuple[Fate, list[
             break
         if verdict not in (*_GOOD, "INFRA"):
             killers.append(f"{verdict} {result['name']}")
+    killers += [f"kernel fault: {fault}" for fault in faults]
     return (Fate.KILLED if killers else Fate.SURVIVED), killers
 
 
@@ -149,6 +158,7 @@ def _run(bench: Bench, out: Path, progress: Progress, *more: str) -> Path:
             pytest_command(bench, arguments),
             log,
             lambda line: step.update(line.strip()[:70]),
+            folder=ROOT,
             environment=environment,
         )
     if not results.exists():
@@ -165,6 +175,7 @@ def try_reference(bench: Bench, key: str, progress: Progress) -> Trial:
     lines = _lines(out / "results.jsonl")
     results = [line for line in lines if line["event"] == "result"]
     bad = [f"{r['verdict']} {r['name']}" for r in results if r["verdict"] not in _GOOD]
+    bad += [f"kernel fault: {line['text']}" for line in lines if line["event"] == "kernel-fault"]
     if bad or not results or lines[-1].get("how") != "complete":
         raise Failure(
             "the tests do not pass on the reference kernel, so they prove nothing: "
@@ -188,10 +199,13 @@ def try_mutant(
     fate, killers = Fate.NOT_BUILT, list[str]()
     if kernel:
         mutated = replace(bench, image=build_image(bench.program, kernel))
-        log = _run(mutated, out, progress, *([] if all_killers else ["-x"]))
-        results = [line for line in _lines(out / "results.jsonl") if line["event"] == "result"]
+        more = [*mutant.options, *([] if all_killers else ["-x"])]
+        log = _run(mutated, out, progress, *more)
+        lines = _lines(out / "results.jsonl")
+        results = [line for line in lines if line["event"] == "result"]
+        faults = [line["text"] for line in lines if line["event"] == "kernel-fault"]
         doing = last_doing(_lines(out / "events.jsonl"), _lines(out / "journal.jsonl"))
-        fate, killers = judge(results, doing)
+        fate, killers = judge(results, doing, faults)
     return Trial(
         key,
         fate,

@@ -106,6 +106,21 @@ def test_the_log_of_a_failed_build_is_kept(tmp_path: Path, monkeypatch: pytest.M
     assert make_log.read_text() == "all that make said"
 
 
+def test_what_the_kernel_complains_of_kills() -> None:
+    assert judge([result("PASS")], "", ["WARNING: x"]) == (
+        Fate.KILLED,
+        ["kernel fault: WARNING: x"],
+    )
+    killers = judge([result("FAIL")], "", ["WARNING: x"])[1]
+    assert killers == ["FAIL A.B", "kernel fault: WARNING: x"]
+
+
+def test_a_mutant_says_what_it_needs(tmp_path: Path) -> None:
+    patch = tmp_path / "p.patch"
+    patch.write_text("Bench-options: --lg-env ci/x.yaml -k 'A or B'\nSubject: Breaks\n\n--- a/x\n")
+    assert Mutant.read(patch).options == ("--lg-env", "ci/x.yaml", "-k", "A or B")
+
+
 def test_a_mutant_says_what_it_breaks(tmp_path: Path) -> None:
     patch = tmp_path / "page-lost.patch"
     patch.write_text("Subject: [PATCH] One page is lost\n\n--- a/x\n")
