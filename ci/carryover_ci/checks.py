@@ -37,6 +37,9 @@ SAMPLE_OF_MUTANTS = (
     "pci-account-not-written",
 )
 
+# Where a kernel that gives bus numbers anew would give others.
+_BRIDGES = ("--lg-env", "ci/bridges.yaml", "--carryover-append", "pci=assign-busses,hpbussize=4")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -193,12 +196,19 @@ def _program_tests(table: Table, include: Path, progress: Progress) -> None:
     table.call("clang-tidy", partial(clang_tidy, ROOT / "build" / "debug", settings, progress))
 
 
+def _bench(table: Table, variant: str, *options: str) -> None:
+    name = f"bench {variant}".strip()
+    out = str(_OUT / name.replace(" ", "-"))
+    table.command(name, ROOT / "ci" / "bench", *options, "--carryover-out", out, show=True)
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="ci/test", description=__doc__)
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also cause each of the runner's verdicts for real, and try all mutants",
+        help="also cause each of the runner's verdicts for real, build the kernel with each patch "
+        "more, run the suite on a debug kernel, and try all mutants",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
@@ -210,12 +220,15 @@ def _main() -> None:
     table.call("UAPI headers", lambda: includes.append(KernelChoice().headers(progress)))
     if includes:
         _program_tests(table, includes[0], progress)
-    table.command("bench", ROOT / "ci" / "bench", show=True)
-    type1 = ["--carryover-iommu-mode", "type1", "--carryover-out", str(_OUT / "bench-type1")]
-    table.command("bench type1", ROOT / "ci" / "bench", "-m", "igb", *type1, show=True)
-    reference = ["--reference", "--carryover-out", str(_OUT / "bench-reference")]
-    table.command("bench reference", ROOT / "ci" / "bench", *reference, show=True)
+    style = [] if arguments.full else ["--style"]
+    table.command("kernel patches", ROOT / "ci" / "kernel" / "check", *style)
+    table.command("docs", ROOT / "ci" / "docs", "--check")
+    _bench(table, "")
+    _bench(table, "type1", "-m", "igb", "--carryover-iommu-mode", "type1")
+    _bench(table, "reference", "--reference")
+    _bench(table, "bridges", "--reference", *_BRIDGES)
     if arguments.full:
+        _bench(table, "debug", "--reference", "--debug")
         table.command("verdicts", ROOT / "ci" / "bench", "--runner-tests", show=True)
     sample = [] if arguments.full else SAMPLE_OF_MUTANTS
     table.command("mutants", ROOT / "ci" / "mutants", *sample, show=True)
