@@ -37,7 +37,7 @@ _EMULATED_CPU = "Nehalem,+x2apic,+pdpe1gb,+rdrand,+sha-ni"
 # translated from, and each block of it is then thrown away by itself; a full cache is at once.
 _EMULATOR = "tcg,tb-size=48"
 
-_REFERENCE_CLAIMS = ("memory", "file")
+REFERENCE_CLAIMS = ("memory", "file")
 
 _ANOTHER_ABI = ROOT / "ci" / "kernel" / "variants" / "luo-another-version.patch"
 
@@ -164,7 +164,7 @@ def _main() -> None:
     kernel = kernel_choice(arguments, "kernel-")
     if arguments.reference:
         kernel = kernel.as_reference()
-        for_pytest += [f"--carryover-claim={claim}" for claim in _REFERENCE_CLAIMS]
+        for_pytest += [f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS]
     if arguments.incoming:
         for_pytest += ["--carryover-kernel=/boot/incoming/bzImage"]
         for_pytest += ["--carryover-initrd=/boot/incoming/initramfs"]
