@@ -223,6 +223,8 @@ class CarryoverSession:
             facts.append((name, f"Linux {boot.kernel}, boot {boot.boot_id}{luo}"))
         if len(boots) > _SHOWN_BOOTS:
             facts.append(("", f"and {len(boots) - _SHOWN_BOOTS} more boots, see results.jsonl"))
+        if kernel := self._config.getoption("carryover_kernel"):
+            facts.append(("kexec into", kernel))
         facts += [("unexplained", text) for text in self._campaign.unexplained]
         facts += [("kernel fault", text) for text in self.kernel_faults[:_SHOWN_BOOTS]]
         self._display.summary(self._campaign.results, _short(self._directory), facts)
