@@ -107,6 +107,8 @@ class VfioFreezeContention : public FreezeTest {
       ASSERT_OK_AND_ASSIGN(const Refusal refusal, RefusedKexec());
       EXPECT_FALSE(bound.Passed()) << "freeze " << i << " took " << refusal.took.count() << " ms";
       tally.longest = std::max(tally.longest, refusal.took);
+      // Also reads the uevents, which must not pile up.
+      ASSERT_OK(Devices::Get().CheckNobodyElseBound());
       ASSERT_TRUE(refusal.token.has_value()) << refusal.error.ToString();
       if (refusal.token == kRefuser && refusal.error.code == EINVAL) {
         ++tally.frozen;
@@ -198,6 +200,7 @@ TEST_F(VfioFreezeContention, WellBehavedUserSpaceRefusesNoKexec) {
     ReadQuietly(cdev_path);  // opened, bound to nothing, closed
     ReadQuietly("/dev/vfio/vfio");
     ReadQuietly("/dev/iommu");
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   });
   // The device's user himself, who waits while it is frozen.
   const InFlight uses([&] { (void)(*device)->ReadConfig(0, 4); });
