@@ -213,7 +213,7 @@ TEST_F(VfioFreezeContention, WellBehavedUserSpaceRefusesNoKexec) {
   ExpectCopies(dma());
 }
 
-// Another device being opened and closed takes a reset each time.
+// Another device's file and I/O address spaces come and go.
 TEST_F(VfioFreezeContention, OpeningAnotherDeviceRefusesNoKexec) {
   const WithoutReset without = DoNotReset();
   const InFlight opens([] {
