@@ -157,7 +157,8 @@ class VfioFreezeContention : public FreezeTest {
   void TakeBack(DriverWatch& watch, bool bound) {
     CloseSession();
     Devices::Get().Close("igb", kIgbOfFiles);
-    ASSERT_OK_AND_ASSIGN(DriverEvent event, watch.Next(address(), Deadline::After(kBindingTime)));
+    ASSERT_OK_AND_ASSIGN(const DriverEvent event,
+                         watch.Next(address(), Deadline::After(kBindingTime)));
     EXPECT_FALSE(event.bound);
     if (bound) {
       ASSERT_OK(
@@ -205,7 +206,7 @@ TEST_F(VfioFreezeContention, WellBehavedUserSpaceRefusesNoKexec) {
   // The device's user himself, who waits while it is frozen.
   const InFlight uses([&] { (void)(*device)->ReadConfig(0, 4); });
   Tally tally;
-  ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(50), tally));
+  ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(25), tally));
   EXPECT_EQ(tally.busy, 0U) << "user space did nothing that may refuse a kexec";
   RecordProperty("reads", static_cast<int>(reads.times()));
   RecordProperty("uevents", static_cast<int>(uevents.times()));
