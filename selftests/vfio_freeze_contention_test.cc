@@ -148,7 +148,7 @@ class VfioFreezeContention : public FreezeTest {
   // Every freeze is refused as long as such a write is under way.
   void ExpectAllBusy() {
     Tally tally;
-    ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(2), tally));
+    ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(1), tally));
     EXPECT_EQ(tally.frozen, 0U);
     ExpectCopies(dma());  // it was not touched
   }
@@ -206,7 +206,7 @@ TEST_F(VfioFreezeContention, WellBehavedUserSpaceRefusesNoKexec) {
   // The device's user himself, who waits while it is frozen.
   const InFlight uses([&] { (void)(*device)->ReadConfig(0, 4); });
   Tally tally;
-  ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(25), tally));
+  ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(15), tally));
   EXPECT_EQ(tally.busy, 0U) << "user space did nothing that may refuse a kexec";
   RecordProperty("reads", static_cast<int>(reads.times()));
   RecordProperty("uevents", static_cast<int>(uevents.times()));
