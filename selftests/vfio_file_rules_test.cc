@@ -96,7 +96,7 @@ class VfioFileRules : public ::testing::Test {
   std::optional<ListedDevice> listed_;
   std::optional<LiveUpdateSession> session_;
 };
-NEEDS_DEVICE(VfioFileRules, "igb");
+NEEDS_DEVICES(VfioFileRules, "igb", kIgbOfFiles + 1);
 NEEDS_CLAIM(VfioFileRules, Claim::kFile);
 
 // Which files.

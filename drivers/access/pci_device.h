@@ -13,7 +13,10 @@
 
 namespace carryover {
 
-enum class InterruptKind : std::uint8_t { kIntx, kMsi, kMsix };
+// kError (the function was hit by an uncorrectable error, PCIe AER) and kRequest (the kernel wants
+// the device back) come from the kernel, not from the function: they are independent of the others,
+// and a reset leaves them enabled.
+enum class InterruptKind : std::uint8_t { kIntx, kMsi, kMsix, kError, kRequest };
 
 class PciDevice {
  public:
@@ -34,8 +37,8 @@ class PciDevice {
   // MSI.
   [[nodiscard]] virtual Result<void> SetBusMaster(bool on) = 0;
 
-  // Resets the function by the best method there is; interrupts are disabled by it, DMA mappings
-  // stay.
+  // Resets the function by the best method there is; its interrupts are disabled by it, DMA
+  // mappings stay.
   [[nodiscard]] virtual Result<void> Reset() = 0;
 
   // How many vectors the device has of this kind; 0 if it has none.

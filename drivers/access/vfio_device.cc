@@ -21,6 +21,10 @@ unsigned IrqIndex(InterruptKind kind) {
       return VFIO_PCI_MSI_IRQ_INDEX;
     case InterruptKind::kMsix:
       return VFIO_PCI_MSIX_IRQ_INDEX;
+    case InterruptKind::kError:
+      return VFIO_PCI_ERR_IRQ_INDEX;
+    case InterruptKind::kRequest:
+      return VFIO_PCI_REQ_IRQ_INDEX;
   }
   return VFIO_PCI_NUM_IRQS;
 }
@@ -33,6 +37,10 @@ std::string_view Name(InterruptKind kind) {
       return "MSI";
     case InterruptKind::kMsix:
       return "MSI-X";
+    case InterruptKind::kError:
+      return "error";
+    case InterruptKind::kRequest:
+      return "request";
   }
   return "no interrupt";
 }
@@ -192,8 +200,9 @@ Result<void> VfioPciDevice::SetBusMaster(bool on) {
 
 Result<void> VfioPciDevice::Reset() {
   // The kernel would restore MSI state after the reset.
-  if (enabled_) {
-    if (auto disabled = DisableInterrupts(*enabled_); !disabled) return disabled;
+  for (const InterruptKind kind :
+       {InterruptKind::kIntx, InterruptKind::kMsi, InterruptKind::kMsix}) {
+    if (auto disabled = DisableInterrupts(kind); !disabled) return disabled;
   }
   if (ioctl(fd_.get(), VFIO_DEVICE_RESET) != 0) {
     return FailErrno(fmt::format("VFIO_DEVICE_RESET of {}", id_.ToString()));
@@ -213,23 +222,22 @@ Result<unsigned> VfioPciDevice::InterruptVectors(InterruptKind kind) {
 
 Result<void> VfioPciDevice::EnableInterrupts(InterruptKind kind, std::span<const int> event_fds) {
   // The number of MSI vectors is fixed while they are enabled.
-  if (enabled_ == kind) {
-    if (auto disabled = DisableInterrupts(kind); !disabled) return disabled;
-  }
+  if (auto disabled = DisableInterrupts(kind); !disabled) return disabled;
   auto set = SetIrqs(
       fd_.get(), VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, IrqIndex(kind),
       static_cast<unsigned>(event_fds.size()), event_fds,
       fmt::format("enable {} vectors of {} on {}", event_fds.size(), Name(kind), id_.ToString()));
-  if (set) enabled_ = kind;
+  if (set) enabled_.at(static_cast<std::size_t>(kind)) = true;
   return set;
 }
 
 Result<void> VfioPciDevice::DisableInterrupts(InterruptKind kind) {
-  if (enabled_ != kind) return {};  // the kernel would say EINVAL
+  bool& enabled = enabled_.at(static_cast<std::size_t>(kind));
+  if (!enabled) return {};  // the kernel would say EINVAL
   auto set =
       SetIrqs(fd_.get(), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, IrqIndex(kind), 0,
               {}, fmt::format("disable {} on {}", Name(kind), id_.ToString()));
-  if (set) enabled_.reset();
+  if (set) enabled = false;
   return set;
 }
 

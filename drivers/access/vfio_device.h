@@ -5,7 +5,6 @@
 
 #include <array>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "drivers/access/iommufd.h"
@@ -76,7 +75,7 @@ class VfioPciDevice final : public PciDevice {
   UniqueFd fd_;
   PciId id_;
   Region config_;
-  std::optional<InterruptKind> enabled_;
+  std::array<bool, 5> enabled_{};  // by InterruptKind
   std::array<std::unique_ptr<MappedBar>, 6> bars_;
 };
 

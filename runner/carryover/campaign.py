@@ -37,12 +37,13 @@ class Campaign:
         display: Display,
         *,
         hidden: bool = False,
+        soak: int = 1,
         reruns: int = 8,
     ) -> None:
         self._strategy = strategy
         self._output = output
         self._display = display
-        self._program: ProgramOnTarget = strategy.on_target(hidden=hidden)
+        self._program: ProgramOnTarget = strategy.on_target(hidden=hidden, soak=soak)
         self._commands = TargetCommands(strategy, self._program, output, display)
         self._blame = Blame(self._power_cycle, display, reruns)
         self._probed = False

@@ -20,7 +20,11 @@ class ProgramFile(pytest.File):
 
     def collect(self) -> Iterator[Suite]:
         try:
-            tests = list_tests(self.path, hidden=self.config.getoption("carryover_hidden"))
+            tests = list_tests(
+                self.path,
+                hidden=self.config.getoption("carryover_hidden"),
+                soak=self.config.getoption("carryover_soak"),
+            )
         except BadInput as error:
             raise self.CollectError(str(error)) from error
         for line in sorted(_marker_lines(tests)):

@@ -34,6 +34,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="also collect tests that exist to prove the runner",
     )
     group.addoption(
+        "--carryover-soak",
+        type=int,
+        default=1,
+        metavar="N",
+        help="tests that repeat what fails seldom do so N times as often, and have N times the "
+        "time (default: 1)",
+    )
+    group.addoption(
         "--carryover-reruns",
         type=int,
         default=8,

@@ -20,13 +20,13 @@ EXIT_CANNOT = 3
 EXIT_REFUSED = 4
 
 
-def list_tests(program: Path, *, hidden: bool = False) -> list[TestInfo]:
+def list_tests(program: Path, *, hidden: bool = False, soak: int = 1) -> list[TestInfo]:
     """Asks the program which tests it holds; touches nothing.
 
     Raises:
         BadInput: The program cannot be run here, or lists no tests.
     """
-    command = [str(program), "list", "--json", *(["--hidden"] if hidden else [])]
+    command = [str(program), "list", "--json", *_selection(hidden, soak)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIST_LIMIT)
     except OSError as error:
@@ -48,6 +48,13 @@ def list_tests(program: Path, *, hidden: bool = False) -> list[TestInfo]:
     return tests
 
 
+def _selection(hidden: bool, soak: int) -> list[str]:
+    return [
+        *(["--hidden"] if hidden else []),
+        *(["--soak", str(soak)] if soak != 1 else []),
+    ]
+
+
 @dataclass(frozen=True)
 class ProgramOnTarget:
     """Where the program is on the target, and what it is told about the target.
@@ -59,6 +66,7 @@ class ProgramOnTarget:
         iommu_mode: ``iommufd`` or ``type1``.
         time_scale: Multiplies every deadline.
         hidden: Tests that exist to prove the runner may be selected.
+        soak: Tests that repeat themselves do so this many times as often.
     """
 
     path: str
@@ -67,6 +75,7 @@ class ProgramOnTarget:
     iommu_mode: str = "iommufd"
     time_scale: float = 1.0
     hidden: bool = False
+    soak: int = 1
 
     def command(self, verb: str, names: Iterable[str] = (), *extra: str) -> str:
         """A shell command line for the target that reports by JSON lines."""
@@ -77,8 +86,8 @@ class ProgramOnTarget:
             for claim in self.claims:
                 words += ["--claim", claim]
             words += ["--iommu-mode", self.iommu_mode, "--time-scale", f"{self.time_scale:g}"]
-            if self.hidden and verb != "probe":
-                words.append("--hidden")
+            if verb != "probe":
+                words += _selection(self.hidden, self.soak)
         words += extra
         selection = ":".join(names)
         if selection:

@@ -112,6 +112,7 @@ class CarryoverSession:
             output,
             self._display,
             hidden=self._config.getoption("carryover_hidden"),
+            soak=self._config.getoption("carryover_soak"),
             reruns=self._config.getoption("carryover_reruns"),
         )
         self._results = self._campaign.run([item.info for item in self._items.values()])

@@ -108,7 +108,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             raise StrategyError("observe() comes before power-on: nothing may go unseen")
         return self._sinks
 
-    def on_target(self, *, hidden: bool = False) -> ProgramOnTarget:
+    def on_target(self, *, hidden: bool = False, soak: int = 1) -> ProgramOnTarget:
         """The program on this target, with the target's devices and claims."""
         devices = [r for r in self.target.resources if isinstance(r, PciTestDevice)]
         return ProgramOnTarget(
@@ -118,6 +118,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             iommu_mode=self.iommu_mode,
             time_scale=self.time_scale,
             hidden=hidden,
+            soak=soak,
         )
 
     def transition(self, status: Status | str) -> None:

@@ -13,18 +13,19 @@ namespace carryover {
 
 ExitCode Arm(const Options& options, EventWriter& events) {
   Selection selection = Select(options, TestKind::kContinuity);
-  if (selection.names.empty() && selection.not_claimed.empty()) {
+  if (selection.empty()) {
     return SayError(events, "usage", "no continuity test matches '" + options.Filter() + "'",
                     ExitCode::kUsage);
   }
   if (options.with_run) {
     Selection run = Select(options, TestKind::kRun);
     std::ranges::move(run.names, std::back_inserter(selection.names));
-    std::ranges::move(run.not_claimed, std::back_inserter(selection.not_claimed));
+    std::ranges::move(run.skipped, std::back_inserter(selection.skipped));
   }
-  const std::vector<std::string>& names = selection.names;
   if (auto exit = RequireLiveUpdate(events)) return *exit;
-  if (auto exit = PrepareDevices(options, names, events)) return *exit;
+  if (auto exit = PrepareDevices(options, selection.names, events)) return *exit;
+  SkipWithoutDevices(selection);
+  const std::vector<std::string>& names = selection.names;
   return RunHolding(events, names, [&]() -> HolderOutcome {
     const BootIdentity boot = ReadBootIdentity();
     Continuity& continuity = Continuity::Get();
@@ -32,8 +33,8 @@ ExitCode Arm(const Options& options, EventWriter& events) {
     continuity.next().boot_id = boot.boot_id;
     continuity.next().kho_count = boot.kho_count.value_or(0);
     continuity.next().nonce = options.nonce;
-    events.Plan(names.size() + selection.not_claimed.size());
-    SkipNotClaimed(selection.not_claimed, events);
+    events.Plan(selection.size());
+    ReportSkipped(selection.skipped, events);
     const bool good = RunSelected(names, events);
     const bool hold = HoldWhatIsArmed(events);
     return {good ? ExitCode::kOk : ExitCode::kFailed, hold};

@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "fixtures/continuity/continuity_test.h"
 #include "fixtures/device_need/device_need.h"
 #include "fixtures/devices/devices.h"
+#include "fixtures/soak/soak.h"
 #include "selftests/program/selection.h"
 #include "selftests/program/verbs.h"
 
@@ -23,16 +25,19 @@ Deadline DeadlineOf(const std::vector<std::string>& names) {
   std::chrono::milliseconds sum{0};
   for (const std::string& name : names) {
     const ContinuityInfo* info = FindContinuityTest(name);
-    sum += info != nullptr ? info->traits.time_limit : kRunTimeLimit;
+    sum += Soak::Scaled(info != nullptr ? info->traits.time_limit : kRunTimeLimit);
   }
   constexpr std::chrono::seconds kGrace{30};
   return Deadline::After(sum + kGrace);
 }
 
-std::string_view DriverOf(const std::string& test) {
+DeviceNeed NeedOf(const std::string& test) {
   const ContinuityInfo* info = FindContinuityTest(test);
-  return info != nullptr ? info->traits.driver : NeededDriver(test);
+  if (info == nullptr) return NeededDevices(test);
+  return {.driver = info->traits.driver, .count = info->traits.devices};
 }
+
+std::string_view DriverOf(const std::string& test) { return NeedOf(test).driver; }
 
 void OpenNeededDevices(const std::vector<std::string>& names) {
   std::set<std::string_view> drivers;
@@ -60,8 +65,12 @@ Selection Select(const Options& options, TestKind kind) {
     if ((info != nullptr) != (kind == TestKind::kContinuity)) continue;
     if (!MatchesFilter(test.name, options.Filter())) continue;
     const auto claim = ClaimOf(test.name);
-    const bool claimed = !claim || IsClaimed(options, *claim);
-    (claimed ? selection.names : selection.not_claimed).push_back(test.name);
+    if (!claim || IsClaimed(options, *claim)) {
+      selection.names.push_back(test.name);
+    } else {
+      selection.skipped.push_back(
+          {test.name, fmt::format("this kernel does not claim `{}`", ClaimName(*claim))});
+    }
   }
   return selection;
 }
@@ -79,7 +88,7 @@ std::optional<ExitCode> PrepareDevices(const Options& options,
   }
   for (const std::string& name : names) {
     const std::string_view driver = DriverOf(name);
-    if (driver.empty() || devices.IsListed(driver)) continue;
+    if (driver.empty() || devices.CountListed(driver) > 0) continue;
     return SayError(events, "device",
                     fmt::format("{} needs a device of driver {}, and none is listed; give --device "
                                 "ADDRESS,VENDOR:DEVICE,{} or leave these tests out",
@@ -87,6 +96,21 @@ std::optional<ExitCode> PrepareDevices(const Options& options,
                     ExitCode::kUsage);
   }
   return std::nullopt;
+}
+
+void SkipWithoutDevices(Selection& selection) {
+  const auto lacks = [](const std::string& name) {
+    const DeviceNeed need = NeedOf(name);
+    return !need.driver.empty() && Devices::Get().CountListed(need.driver) < need.count;
+  };
+  for (const std::string& name : selection.names) {
+    if (!lacks(name)) continue;
+    const DeviceNeed need = NeedOf(name);
+    selection.skipped.push_back(
+        {name, fmt::format("needs {} devices of driver {}, and {} is listed", need.count,
+                           need.driver, Devices::Get().CountListed(need.driver))});
+  }
+  std::erase_if(selection.names, lacks);
 }
 
 std::optional<ExitCode> RequireLiveUpdate(EventWriter& events) {
@@ -113,14 +137,13 @@ bool RunSelected(const std::vector<std::string>& names, EventWriter& events) {
   return failed == 0 && report.AllGood();
 }
 
-void SkipNotClaimed(const std::vector<std::string>& names, EventWriter& events) {
-  for (const std::string& name : names) {
-    const auto claim = ClaimOf(name).transform(ClaimName).value_or("");
+void ReportSkipped(const std::vector<Selection::Skipped>& skipped, EventWriter& events) {
+  for (const auto& [name, reason] : skipped) {
     events.Write("finish", {{"name", name},
                             {"half", FindContinuityTest(name) != nullptr ? "arm" : "run"},
                             {"generation", 0},
                             {"result", "SKIP"},
-                            {"reason", fmt::format("this kernel does not claim `{}`", claim)},
+                            {"reason", reason},
                             {"duration_us", 0}});
   }
 }

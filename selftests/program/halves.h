@@ -16,13 +16,21 @@
 
 namespace carryover {
 
-// Selected tests of one kind. A test of a claim that this kernel does not make is left out of
-// `names` and stands in `not_claimed`.
+// Selected tests of one kind. A test that cannot be run here is left out of `names` and stands in
+// `skipped`.
 struct Selection {
+  struct Skipped {
+    std::string name;
+    std::string reason;
+  };
   std::vector<std::string> names;
-  std::vector<std::string> not_claimed;
+  std::vector<Skipped> skipped;
+
+  [[nodiscard]] bool empty() const { return names.empty() && skipped.empty(); }
+  [[nodiscard]] std::size_t size() const { return names.size() + skipped.size(); }
 };
 enum class TestKind : std::uint8_t { kRun, kContinuity };
+// Skips the tests of claims that this kernel does not make.
 [[nodiscard]] Selection Select(const Options& options, TestKind kind);
 
 // The claim that a test is of; none if it needs none.
@@ -37,6 +45,9 @@ enum class TestKind : std::uint8_t { kRun, kContinuity };
                                                      const std::vector<std::string>& names,
                                                      EventWriter& events);
 
+// Skips the tests that need more devices than are listed. After PrepareDevices().
+void SkipWithoutDevices(Selection& selection);
+
 // The continuity tests need LUO: an error event and an exit code if it is not there.
 [[nodiscard]] std::optional<ExitCode> RequireLiveUpdate(EventWriter& events);
 
@@ -44,8 +55,8 @@ enum class TestKind : std::uint8_t { kRun, kContinuity };
 // `observer` hears of each. True if all are good.
 [[nodiscard]] bool RunSelected(const std::vector<std::string>& names, EventWriter& events);
 
-// SKIP with the reason for each test whose claim is not made.
-void SkipNotClaimed(const std::vector<std::string>& names, EventWriter& events);
+// SKIP with the reason, for each of them.
+void ReportSkipped(const std::vector<Selection::Skipped>& skipped, EventWriter& events);
 
 // Writes and preserves the ledger of what Continuity has armed, says `holding`, and tells whether
 // to hold.

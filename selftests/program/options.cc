@@ -16,6 +16,8 @@ void AddOutput(CLI::App& verb, Options& options) {
 void AddSelection(CLI::App& verb, Options& options) {
   verb.add_option("filter", options.filters, "GoogleTest filters: Suite.Test, * and ?, -excluded");
   verb.add_flag("--hidden", options.hidden, "Also tests that exist to prove the runner");
+  verb.add_option("--soak", options.soak, "Tests that repeat themselves do so N times as often")
+      ->check(CLI::Range(1U, 10'000U));
 }
 
 void AddTarget(CLI::App& verb, Options& options) {

@@ -8,15 +8,16 @@
 namespace carryover {
 
 ExitCode Run(const Options& options, EventWriter& events) {
-  const Selection selection = Select(options, TestKind::kRun);
-  if (selection.names.empty() && selection.not_claimed.empty()) {
+  Selection selection = Select(options, TestKind::kRun);
+  if (selection.empty()) {
     return SayError(events, "usage", "no test without a kexec matches '" + options.Filter() + "'",
                     ExitCode::kUsage);
   }
   if (auto exit = PrepareDevices(options, selection.names, events)) return *exit;
+  SkipWithoutDevices(selection);
   Continuity::Get().Begin(Half::kRun, 0, std::nullopt);
-  events.Plan(selection.names.size() + selection.not_claimed.size());
-  SkipNotClaimed(selection.not_claimed, events);
+  events.Plan(selection.size());
+  ReportSkipped(selection.skipped, events);
   const bool good = RunSelected(selection.names, events);
   if (auto restored = Devices::Get().RestoreAll(); !restored) {
     return SayError(events, "device", restored.error().ToString(), ExitCode::kCannot);
