@@ -31,19 +31,29 @@ _FAST = (
     "ServerAliveInterval=10",
 )
 _STOP_LIMIT = 2.0
+# Of a command, in characters. Dropbear takes 9000, and ends the connection at one more; what is
+# longer goes to a shell's standard input.
+_LONGEST = 4000
 _numbers = itertools.count(1)
 
 
 class RemoteCommand:
     """A running command whose standard output is events (docs/protocol.md)."""
 
-    def __init__(self, arguments: list[str], watch: Watch, raw: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        watch: Watch,
+        raw: Callable[[str], None],
+        given: str | None = None,
+    ) -> None:
         """Starts it.
 
         Args:
             arguments: The local command, e.g. ssh and its options.
             watch: Hears of each event, and of the end.
             raw: Gets each line as it came.
+            given: Its standard input; None for none.
         """
         self.number = next(_numbers)
         self._watch = watch
@@ -51,7 +61,7 @@ class RemoteCommand:
         self._errors: list[str] = []
         self._process = subprocess.Popen(
             arguments,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -68,6 +78,11 @@ class RemoteCommand:
             target=self._read, args=(self._process.stdout,), name="events", daemon=True
         )
         self._thread.start()
+        if given is not None:
+            assert self._process.stdin is not None
+            # One that has ended, says so itself.
+            with contextlib.suppress(BrokenPipeError), self._process.stdin as stream:
+                stream.write(given)
 
     def stop(self, *, has_ended: bool = False) -> None:
         """Ends the local side; what ran on the target is left to itself.
@@ -133,8 +148,10 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
     def stream(self, command: str, watch: Watch, raw: Callable[[str], None]) -> RemoteCommand:
         """Starts a shell command on the target and streams its events."""
         arguments = [self._ssh, "-x", *self.ssh_prefix, "-p", str(self.networkservice.port)]
-        arguments += ["-l", self._get_username(), self.networkservice.address, command]
-        return RemoteCommand(arguments, watch, raw)
+        arguments += ["-l", self._get_username(), self.networkservice.address]
+        if len(command) > _LONGEST:
+            return RemoteCommand([*arguments, "sh"], watch, raw, f"exec {command}\n")
+        return RemoteCommand([*arguments, command], watch, raw)
 
     def _start_own_master(self) -> str:
         for option in _FAST:
