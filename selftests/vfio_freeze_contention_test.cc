@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The claim `file`: would locks that freeze tries, and does not wait for, make a kexec flaky, or
+// fail only when user space misbehaves? The question is from the review of vfio-pci's live update
+// series; vfio_pci_core_freeze() of the reference kernel (ci/kernel/patches) tries for 100 ms. Each
+// freeze here is refused by the file of a second device, so that the machine runs on. The figures
+// are in the notes; --soak N takes N times as many.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <thread>
+
+#include "drivers/access/binding.h"
+#include "drivers/access/driver_watch.h"
+#include "drivers/access/event_wait.h"
+#include "fixtures/device_file/freeze_test.h"
+#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/soak/soak.h"
+
+namespace carryover {
+namespace {
+
+// Does something again and again, in a thread, as long as it lives.
+class InFlight {
+ public:
+  explicit InFlight(std::function<void()> work)
+      : thread_([this, work = std::move(work)](const std::stop_token& stop) {
+          while (!stop.stop_requested()) {
+            work();
+            ++times_;
+          }
+        }) {}
+  [[nodiscard]] unsigned times() const { return times_; }
+
+ private:
+  std::atomic<unsigned> times_ = 0;
+  std::jthread thread_;
+};
+
+// What the kernel says to these does not matter here.
+void ReadQuietly(const std::filesystem::path& file) {
+  std::array<char, 4096> content{};
+  const UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.valid() && read(fd.get(), content.data(), content.size()) < 0) return;
+}
+void WriteQuietly(const std::filesystem::path& file, std::string_view value) {
+  const UniqueFd fd(open(file.c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd.valid() && write(fd.get(), value.data(), value.size()) < 0) return;
+}
+
+class VfioFreezeContention : public FreezeTest {
+ protected:
+  static constexpr std::uint64_t kToken = 1;
+  static constexpr std::uint64_t kRefuser = 2;
+  // Three tries of 100 ms, a reset of 100 ms (PCIe 6.0, 6.6.2), and an emulated processor.
+  static constexpr std::chrono::seconds kBound{3};
+
+  VfioFreezeContention() : FreezeTest("igb", kIgbOfFiles) {}
+
+  void SetUp() override {
+    FreezeTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    ASSERT_OK_AND_ASSIGN(const ListedDevice listed, Devices::Get().Find("igb", kIgbOfFiles));
+    address_ = listed.address;
+    auto refuser = DrivenDevice::Open("igb");
+    ASSERT_OK(refuser);
+    refuser_.emplace(std::move(*refuser));
+    auto events = EventSet::Create(1);
+    ASSERT_OK(events);
+    events_.emplace(std::move(*events));
+    ASSERT_OK(refuser_->device().pci().EnableInterrupts(InterruptKind::kMsix, events_->fds()));
+    ASSERT_NO_FATAL_FAILURE(Preserve(dma(), kToken));
+    ASSERT_NO_FATAL_FAILURE(Preserve(*refuser_, kRefuser));
+  }
+  void TearDown() override {
+    if (refuser_) {
+      EXPECT_OK(refuser_->device().pci().DisableInterrupts(InterruptKind::kMsix));
+    }
+    FreezeTest::TearDown();
+  }
+
+  [[nodiscard]] static const Sysfs& sysfs() { return Devices::Get().sysfs(); }
+  [[nodiscard]] const PciAddress& address() const { return address_; }
+  [[nodiscard]] std::filesystem::path Attribute(std::string_view name) const {
+    return sysfs().FunctionPath(address_) / name;
+  }
+  [[nodiscard]] DrivenDevice& refuser() { return *refuser_; }
+
+  struct Tally {
+    unsigned frozen = 0;  // and refused by the second device only
+    unsigned busy = 0;    // EBUSY of the first one
+    std::chrono::milliseconds longest{0};
+  };
+  // All else than these two outcomes, and each that takes longer than kBound, is a failure.
+  void FreezeRepeatedly(unsigned count, Tally& tally) {
+    for (unsigned i = 0; i < count; ++i) {
+      const Deadline bound = Deadline::After(kBound);
+      ASSERT_OK_AND_ASSIGN(const Refusal refusal, RefusedKexec());
+      EXPECT_FALSE(bound.Passed()) << "freeze " << i << " took " << refusal.took.count() << " ms";
+      tally.longest = std::max(tally.longest, refusal.took);
+      // Also reads the uevents, which must not pile up.
+      ASSERT_OK(Devices::Get().CheckNobodyElseBound());
+      ASSERT_TRUE(refusal.token.has_value()) << refusal.error.ToString();
+      if (refusal.token == kRefuser && refusal.error.code == EINVAL) {
+        ++tally.frozen;
+      } else if (refusal.token == kToken && refusal.error.code == EBUSY) {
+        ++tally.busy;
+      } else {
+        FAIL() << "freeze " << i << " of the file " << *refusal.token << ": "
+               << refusal.error.ToString();
+      }
+    }
+    RecordProperty("frozen", static_cast<int>(tally.frozen));
+    RecordProperty("EBUSY", static_cast<int>(tally.busy));
+    RecordProperty("longest_ms", static_cast<int>(tally.longest.count()));
+  }
+
+  // While it lives the device is not reset at freeze, which takes the most time by far: it is
+  // frozen in all other respects.
+  class WithoutReset {
+   public:
+    explicit WithoutReset(std::filesystem::path method) : method_(std::move(method)) {
+      WriteQuietly(method_, "\n");
+    }
+    WithoutReset(const WithoutReset&) = delete;
+    WithoutReset& operator=(const WithoutReset&) = delete;
+    ~WithoutReset() { WriteQuietly(method_, "default"); }
+
+   private:
+    std::filesystem::path method_;
+  };
+  [[nodiscard]] WithoutReset DoNotReset() const { return WithoutReset(Attribute("reset_method")); }
+
+  // A write that sleeps, with the device's lock held, until the device's file is closed.
+  void WriteThatWaits(const std::filesystem::path& attribute, std::string_view value) {
+    ASSERT_THAT(sysfs().Write(attribute, value, Deadline::After(std::chrono::milliseconds(150))),
+                FailsWith(ETIMEDOUT));
+  }
+  // Every freeze is refused as long as such a write is under way.
+  void ExpectAllBusy() {
+    Tally tally;
+    ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(1), tally));
+    EXPECT_EQ(tally.frozen, 0U);
+    ExpectCopies(dma());  // it was not touched
+  }
+  // Lets the write go on, waits for `watch` to hear of the last binding it leads to, and takes the
+  // device back.
+  void TakeBack(DriverWatch& watch, bool bound) {
+    CloseSession();
+    Devices::Get().Close("igb", kIgbOfFiles);
+    ASSERT_OK_AND_ASSIGN(const DriverEvent event,
+                         watch.Next(address(), Deadline::After(kBindingTime)));
+    EXPECT_FALSE(event.bound);
+    if (bound) {
+      ASSERT_OK(
+          sysfs().Write(sysfs().root() / "bus/pci/rescan", "1", Deadline::After(kBindingTime)));
+      // Without a native driver nothing comes.
+      (void)watch.Next(address(), Deadline::After(std::chrono::seconds(5)));
+    }
+    ASSERT_OK(BindTo(sysfs(), address(), kVfioPci, Deadline::After(kBindingTime)));
+    EXPECT_THAT(Devices::Get().CheckNobodyElseBound(), FailsWith(EBUSY)) << "it was this test";
+    ASSERT_OK_AND_ASSIGN(DrivenDevice again, DrivenDevice::Open("igb", kIgbOfFiles));
+    ASSERT_OK(again.Start());
+    ExpectCopies(again);
+  }
+
+ private:
+  PciAddress address_;
+  std::optional<DrivenDevice> refuser_;
+  std::optional<EventSet> events_;
+};
+NEEDS_DEVICES(VfioFreezeContention, "igb", kIgbOfFiles + 1);
+NEEDS_CLAIM(VfioFreezeContention, Claim::kFile);
+
+// Monitoring, udev, a management daemon: none of this may make a kexec fail, not once.
+TEST_F(VfioFreezeContention, WellBehavedUserSpaceRefusesNoKexec) {
+  const WithoutReset without = DoNotReset();
+  ASSERT_OK_AND_ASSIGN(const std::string cdev, sysfs().VfioCdevName(address()));
+  const std::filesystem::path cdev_path = std::filesystem::path("/dev/vfio/devices") / cdev;
+  const auto device = VfioDeviceOf(dma().device());
+  ASSERT_OK(device);
+  // sriov_numvfs takes the device's lock, config waits for its configuration space.
+  const InFlight reads([this] {
+    for (const std::string_view name :
+         {"config", "uevent", "sriov_numvfs", "driver_override", "reset_method", "resource",
+          "power_state", "enable", "current_link_speed", "msi_bus", "modalias"}) {
+      ReadQuietly(Attribute(name));
+    }
+  });
+  const InFlight uevents([this, &cdev_path] {
+    WriteQuietly(Attribute("uevent"), "change");
+    ReadQuietly(cdev_path);  // opened, bound to nothing, closed
+    ReadQuietly("/dev/vfio/vfio");
+    ReadQuietly("/dev/iommu");
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  // The device's user himself, who waits while it is frozen.
+  const InFlight uses([&] { (void)(*device)->ReadConfig(0, 4); });
+  Tally tally;
+  ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(15), tally));
+  EXPECT_EQ(tally.busy, 0U) << "user space did nothing that may refuse a kexec";
+  RecordProperty("reads", static_cast<int>(reads.times()));
+  RecordProperty("uevents", static_cast<int>(uevents.times()));
+  RecordProperty("uses", static_cast<int>(uses.times()));
+  ExpectCopies(dma());
+}
+
+// Another device's file and I/O address spaces come and go.
+TEST_F(VfioFreezeContention, OpeningAnotherDeviceRefusesNoKexec) {
+  const WithoutReset without = DoNotReset();
+  const InFlight opens([] {
+    const auto iommufd = Iommufd::Open();
+    const auto group = OpenVfioCdev(Devices::Get().Find("igb", 0)->address, sysfs());
+  });
+  Tally tally;
+  ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(10), tally));
+  EXPECT_EQ(tally.busy, 0U);
+  RecordProperty("opens", static_cast<int>(opens.times()));
+}
+
+TEST_F(VfioFreezeContention, DriverOverrideWritesDoNotHangIt) {
+  const WithoutReset without = DoNotReset();
+  const InFlight writes([this] { WriteQuietly(Attribute("driver_override"), kVfioPci); });
+  Tally tally;
+  ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(10), tally));
+  RecordProperty("writes", static_cast<int>(writes.times()));
+  ExpectCopies(dma());
+}
+
+// Under vfio-pci without enable_sriov each is refused, but with the device's lock held.
+TEST_F(VfioFreezeContention, SriovChangesDoNotHangIt) {
+  const WithoutReset without = DoNotReset();
+  const InFlight writes([this] {
+    WriteQuietly(Attribute("sriov_numvfs"), "1");
+    WriteQuietly(Attribute("sriov_numvfs"), "0");
+  });
+  Tally tally;
+  ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(10), tally));
+  RecordProperty("writes", static_cast<int>(writes.times()));
+  ExpectCopies(dma());
+}
+
+// A reset holds the locks for as long as it takes.
+TEST_F(VfioFreezeContention, ResetsDoNotHangIt) {
+  Tally tally;
+  {
+    const InFlight resets([this] { WriteQuietly(Attribute("reset"), "1"); });
+    ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(2), tally));
+    RecordProperty("resets", static_cast<int>(resets.times()));
+  }
+  ExpectWorksAfterReset(dma());
+}
+
+// In the series under review the kexec hangs in device_shutdown(), which waits for the lock that
+// the unbind holds. No file refuses it after this one.
+TEST_F(VfioFreezeContention, UnbindThatWaitsRefusesTheKexec) {
+  CloseSession();
+  ASSERT_NO_FATAL_FAILURE(OpenSession());
+  ASSERT_NO_FATAL_FAILURE(Preserve(dma(), kToken));
+  ASSERT_OK_AND_ASSIGN(DriverWatch watch, DriverWatch::Open());
+  ASSERT_NO_FATAL_FAILURE(WriteThatWaits(Attribute("driver") / "unbind", address().ToString()));
+  ExpectAllBusy();
+  TakeBack(watch, false);
+}
+
+TEST_F(VfioFreezeContention, RemoveThatWaitsRefusesTheKexec) {
+  ASSERT_OK_AND_ASSIGN(DriverWatch watch, DriverWatch::Open());
+  ASSERT_NO_FATAL_FAILURE(WriteThatWaits(Attribute("remove"), "1"));
+  ExpectAllBusy();
+  TakeBack(watch, true);
+}
+
+}  // namespace
+}  // namespace carryover
