@@ -72,8 +72,16 @@ NEEDS_CLAIM(VfioVirtualFunction, Claim::kFile);
 
 TEST_F(VfioVirtualFunction, FileIsRefused) {
   ASSERT_OK(BindTo(sysfs(), function(), kVfioPci, Deadline::After(kBindingTime)));
-  ASSERT_OK_AND_ASSIGN(const auto device,
-                       VfioPciDevice::Open(function(), IommuMode::kIommufd, sysfs()));
+  const auto opened = VfioPciDevice::Open(function(), IommuMode::kIommufd, sysfs());
+  // iommufd_device_bind(): as below a switch of the bench, where a virtual function does not get
+  // the interrupt remapping that its physical function has.
+  if (!opened && opened.error().code == EPERM) {
+    GTEST_SKIP() << "interrupts of the virtual function are not isolated here, so that it cannot "
+                    "be used at all: "
+                 << opened.error().ToString();
+  }
+  ASSERT_OK(opened);
+  const auto& device = *opened;
   ASSERT_OK_AND_ASSIGN(const LiveUpdateSession session, CreateSession("rules-virtual-function"));
   EXPECT_THAT(session.Preserve(device->fd(), 1), FailsWith(ENOENT));
 }
