@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -102,6 +103,29 @@ VERIFY(MemoryContinuity, LargerThanWhatWasTouched) {
   ASSERT_EQ(SizeOf(memory), 32 * kMiB);
   EXPECT_EQ(ReadWord(memory, 17 * kMiB), 0x5eedU);
   EXPECT_EQ(CountNonZeroBytes(memory, 32 * kMiB), 2U);
+}
+
+// shmem_fallocate() gives pages that are not up to date: whatever they held before is in them, and
+// preserving has to zero them (memfd_luo_preserve_folios()).
+CONTINUITY_TEST(MemoryContinuity, AllocatedPagesThatNobodyWroteAreZero, TokenRecord,
+                "Pages that fallocate() reserved and nobody wrote read as zero, once carried over")
+ARM(MemoryContinuity, AllocatedPagesThatNobodyWroteAreZero) {
+  constexpr std::size_t kSize = 64 * kPage;
+  {
+    // Used pages for the allocator to give out again.
+    ASSERT_OK_AND_ASSIGN(const DmaMemory used, MakeMemory(kSize, PageKind::kBase));
+    std::ranges::fill(used.bytes(), std::byte{0xff});
+  }
+  ASSERT_OK_AND_ASSIGN(const UniqueFd memory, MakeMemfd(kSize));
+  ASSERT_EQ(fallocate(memory.get(), 0, 0, kSize), 0);
+  WriteWord(memory, 5 * kPage + 8, 0x5eed);
+  ASSERT_OK_AND_ASSIGN(record.token, Preserve(memory.get()));
+}
+VERIFY(MemoryContinuity, AllocatedPagesThatNobodyWroteAreZero) {
+  ASSERT_OK_AND_ASSIGN(const UniqueFd memory, Retrieve(record.token));
+  ASSERT_EQ(SizeOf(memory), 64 * kPage);
+  EXPECT_EQ(ReadWord(memory, 5 * kPage + 8), 0x5eedU);
+  EXPECT_EQ(CountNonZeroBytes(memory, 64 * kPage), 2U);
 }
 
 CONTINUITY_TEST(MemoryContinuity, TransparentHugePages, PatternRecord,

@@ -28,6 +28,15 @@ class VfioRefusedKexec : public FreezeTest {
 NEEDS_DEVICES(VfioRefusedKexec, "igb", kIgbOfFiles + 1);
 NEEDS_CLAIM(VfioRefusedKexec, Claim::kFile);
 
+TEST_F(VfioRefusedKexec, DeviceThatWasNotReachedIsUntouched) {
+  ASSERT_OK_AND_ASSIGN(DrivenDevice other, DrivenDevice::Open("igb"));
+  ASSERT_OK(other.Start());
+  ASSERT_NO_FATAL_FAILURE(Preserve(dma(), 1));
+  ASSERT_NO_FATAL_FAILURE(Preserve(other, 2));
+  ASSERT_NO_FATAL_FAILURE(RefuseAt(dma(), 1));
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(other));
+}
+
 // In the series under review such a device is dead until its driver is bound again.
 TEST_F(VfioRefusedKexec, DeviceThatWasFrozenBeforeIsGivenBackReset) {
   ASSERT_OK_AND_ASSIGN(DrivenDevice other, DrivenDevice::Open("igb"));
@@ -37,15 +46,6 @@ TEST_F(VfioRefusedKexec, DeviceThatWasFrozenBeforeIsGivenBackReset) {
   ASSERT_NO_FATAL_FAILURE(RefuseAt(dma(), 2));
   ASSERT_NO_FATAL_FAILURE(ExpectCopies(dma()));
   ASSERT_NO_FATAL_FAILURE(ExpectWorksAfterReset(other));
-}
-
-TEST_F(VfioRefusedKexec, DeviceThatWasNotReachedIsUntouched) {
-  ASSERT_OK_AND_ASSIGN(DrivenDevice other, DrivenDevice::Open("igb"));
-  ASSERT_OK(other.Start());
-  ASSERT_NO_FATAL_FAILURE(Preserve(dma(), 1));
-  ASSERT_NO_FATAL_FAILURE(Preserve(other, 2));
-  ASSERT_NO_FATAL_FAILURE(RefuseAt(dma(), 1));
-  ASSERT_NO_FATAL_FAILURE(ExpectCopies(other));
 }
 
 // Both orders of two sessions' files, which LUO freezes session after session, with memory among

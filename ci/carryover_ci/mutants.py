@@ -83,6 +83,7 @@ class Trial:
     seconds: float  # all of it
     log: str
     build_seconds: float = 0.0  # of which the kernel took
+    whole: bool = False  # the run went on after the first killer
 
 
 def judge(
@@ -214,6 +215,7 @@ def try_mutant(
         round(time.monotonic() - started, 1),
         str(log.relative_to(ROOT)),
         round(built - started, 1),
+        whole=all_killers,
     )
 
 
@@ -232,6 +234,22 @@ def table(trials: dict[str, Trial]) -> str:
     rows = [row(name, trial, width) for name, trial in ordered]
     killed = sum(trial.fate is Fate.KILLED for trial in trials.values())
     return "\n".join([*rows, "", f"{killed} of {len(trials)} mutants killed"])
+
+
+def idle_tests(tests: list[str], trials: Sequence[Trial]) -> list[str]:
+    """Those of `tests` that killed no mutant: can they fail at all?
+
+    A test that was running when the machine died counts as a killer, as in the table. Where most
+    tests failed together, as when nothing is handed over, no test has shown that it can.
+    """
+    killed_by = [{killer.split(" ", 1)[-1] for killer in trial.killers} for trial in trials]
+    telling = [killers for killers in killed_by if len(killers) <= len(tests) / 2]
+    return [test for test in tests if not any(test in killers for killers in telling)]
+
+
+def _reference_tests() -> list[str]:
+    lines = _lines(_OUT / _REFERENCE / "results.jsonl")
+    return [line["name"] for line in lines if line["event"] == "result"]
 
 
 def _mutants(names: list[str]) -> list[Mutant]:
@@ -275,7 +293,9 @@ def _main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="try these; default: all")
     parser.add_argument("--list", action="store_true", help="say what each mutant breaks")
     parser.add_argument(
-        "--all-killers", action="store_true", help="run the whole suite on each, to see all of them"
+        "--all-killers",
+        action="store_true",
+        help="run the whole suite on each; of all mutants, the tests that kill none are named then",
     )
     arguments = parser.parse_args()
     mutants = _mutants(arguments.names)
@@ -292,6 +312,7 @@ def _main() -> None:
         if arguments.names
         or mutant.name not in known
         or known[mutant.name].key != keys[mutant.name]
+        or (arguments.all_killers and not known[mutant.name].whole)
     ]
     if wanted:
         progress = Progress()
@@ -308,6 +329,10 @@ def _main() -> None:
         sys.stdout.flush()
     shown = {mutant.name: known[mutant.name] for mutant in mutants}
     sys.stdout.write(f"\n{table(shown)}\n")
+    if not arguments.names and all(trial.whole for trial in shown.values()):
+        idle = idle_tests(_reference_tests(), list(shown.values()))
+        sys.stdout.write(f"{len(idle)} tests killed none of them\n")
+        sys.stdout.writelines(f"  {name}\n" for name in idle)
     sys.exit(0 if all(trial.fate is Fate.KILLED for trial in shown.values()) else 1)
 
 

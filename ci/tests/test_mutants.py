@@ -8,7 +8,7 @@ import pytest
 
 from carryover_ci import mutants
 from carryover_ci.bench import Bench
-from carryover_ci.mutants import Fate, Mutant, Trial, judge, last_doing, table
+from carryover_ci.mutants import Fate, Mutant, Trial, idle_tests, judge, last_doing, table
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure
 
@@ -142,3 +142,13 @@ def test_survivors_come_last() -> None:
     assert "survived" in lines[1]
     assert "out/alive.log" in lines[1]
     assert lines[-1] == "1 of 2 mutants killed"
+
+
+def test_tests_that_can_not_be_seen_to_fail_are_named() -> None:
+    tests = ["A.A", "A.B", "A.C", "A.D"]
+    trials = [
+        Trial("", Fate.KILLED, "x", ["FAIL A.B", "PANIC A.C"], 1.0, ""),
+        Trial("", Fate.KILLED, "x", [f"LOST {name}" for name in tests], 1.0, ""),
+        Trial("", Fate.SURVIVED, "x", [], 1.0, ""),
+    ]
+    assert idle_tests(tests, trials) == ["A.A", "A.D"]
