@@ -12,39 +12,19 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <chrono>
-#include <functional>
 #include <optional>
 #include <string_view>
 #include <thread>
 
-#include "drivers/access/binding.h"
-#include "drivers/access/driver_watch.h"
 #include "drivers/access/event_wait.h"
 #include "fixtures/device_file/freeze_test.h"
+#include "fixtures/device_file/in_flight.h"
 #include "fixtures/igb/igb_continuity.h"
 #include "fixtures/soak/soak.h"
 
 namespace carryover {
 namespace {
-
-// Does something again and again, in a thread, as long as it lives.
-class InFlight {
- public:
-  explicit InFlight(std::function<void()> work)
-      : thread_([this, work = std::move(work)](const std::stop_token& stop) {
-          while (!stop.stop_requested()) {
-            work();
-            ++times_;
-          }
-        }) {}
-  [[nodiscard]] unsigned times() const { return times_; }
-
- private:
-  std::atomic<unsigned> times_ = 0;
-  std::jthread thread_;
-};
 
 // What the kernel says to these does not matter here.
 void ReadQuietly(const std::filesystem::path& file) {
@@ -88,7 +68,6 @@ class VfioFreezeContention : public FreezeTest {
     FreezeTest::TearDown();
   }
 
-  [[nodiscard]] static const Sysfs& sysfs() { return Devices::Get().sysfs(); }
   [[nodiscard]] const PciAddress& address() const { return address_; }
   [[nodiscard]] std::filesystem::path Attribute(std::string_view name) const {
     return sysfs().FunctionPath(address_) / name;
@@ -140,37 +119,12 @@ class VfioFreezeContention : public FreezeTest {
   };
   [[nodiscard]] WithoutReset DoNotReset() const { return WithoutReset(Attribute("reset_method")); }
 
-  // A write that sleeps, with the device's lock held, until the device's file is closed.
-  void WriteThatWaits(const std::filesystem::path& attribute, std::string_view value) {
-    ASSERT_THAT(sysfs().Write(attribute, value, Deadline::After(std::chrono::milliseconds(150))),
-                FailsWith(ETIMEDOUT));
-  }
   // Every freeze is refused as long as such a write is under way.
   void ExpectAllBusy() {
     Tally tally;
     ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(1), tally));
     EXPECT_EQ(tally.frozen, 0U);
     ExpectCopies(dma());  // it was not touched
-  }
-  // Lets the write go on, waits for `watch` to hear of the last binding it leads to, and takes the
-  // device back.
-  void TakeBack(DriverWatch& watch, bool bound) {
-    CloseSession();
-    Devices::Get().Close("igb", kIgbOfFiles);
-    ASSERT_OK_AND_ASSIGN(const DriverEvent event,
-                         watch.Next(address(), Deadline::After(kBindingTime)));
-    EXPECT_FALSE(event.bound);
-    if (bound) {
-      ASSERT_OK(
-          sysfs().Write(sysfs().root() / "bus/pci/rescan", "1", Deadline::After(kBindingTime)));
-      // Without a native driver nothing comes.
-      (void)watch.Next(address(), Deadline::After(std::chrono::seconds(5)));
-    }
-    ASSERT_OK(BindTo(sysfs(), address(), kVfioPci, Deadline::After(kBindingTime)));
-    EXPECT_THAT(Devices::Get().CheckNobodyElseBound(), FailsWith(EBUSY)) << "it was this test";
-    ASSERT_OK_AND_ASSIGN(DrivenDevice again, DrivenDevice::Open("igb", kIgbOfFiles));
-    ASSERT_OK(again.Start());
-    ExpectCopies(again);
   }
 
  private:
@@ -188,11 +142,13 @@ TEST_F(VfioFreezeContention, WellBehavedUserSpaceRefusesNoKexec) {
   const std::filesystem::path cdev_path = std::filesystem::path("/dev/vfio/devices") / cdev;
   const auto device = VfioDeviceOf(dma().device());
   ASSERT_OK(device);
-  // sriov_numvfs takes the device's lock, config waits for its configuration space.
+  // Takes the device's lock, for a moment.
+  const InFlight locks([this] { ReadQuietly(Attribute("sriov_numvfs")); });
+  // config waits for its configuration space.
   const InFlight reads([this] {
     for (const std::string_view name :
-         {"config", "uevent", "sriov_numvfs", "driver_override", "reset_method", "resource",
-          "power_state", "enable", "current_link_speed", "msi_bus", "modalias"}) {
+         {"config", "uevent", "driver_override", "reset_method", "resource", "power_state",
+          "enable", "current_link_speed", "msi_bus", "modalias"}) {
       ReadQuietly(Attribute(name));
     }
   });
@@ -208,6 +164,7 @@ TEST_F(VfioFreezeContention, WellBehavedUserSpaceRefusesNoKexec) {
   Tally tally;
   ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(15), tally));
   EXPECT_EQ(tally.busy, 0U) << "user space did nothing that may refuse a kexec";
+  RecordProperty("locks", static_cast<int>(locks.times()));
   RecordProperty("reads", static_cast<int>(reads.times()));
   RecordProperty("uevents", static_cast<int>(uevents.times()));
   RecordProperty("uses", static_cast<int>(uses.times()));
@@ -269,14 +226,14 @@ TEST_F(VfioFreezeContention, UnbindThatWaitsRefusesTheKexec) {
   ASSERT_OK_AND_ASSIGN(DriverWatch watch, DriverWatch::Open());
   ASSERT_NO_FATAL_FAILURE(WriteThatWaits(Attribute("driver") / "unbind", address().ToString()));
   ExpectAllBusy();
-  TakeBack(watch, false);
+  TakeBack(kIgbOfFiles, watch, false);
 }
 
 TEST_F(VfioFreezeContention, RemoveThatWaitsRefusesTheKexec) {
   ASSERT_OK_AND_ASSIGN(DriverWatch watch, DriverWatch::Open());
   ASSERT_NO_FATAL_FAILURE(WriteThatWaits(Attribute("remove"), "1"));
   ExpectAllBusy();
-  TakeBack(watch, true);
+  TakeBack(kIgbOfFiles, watch, true);
 }
 
 }  // namespace

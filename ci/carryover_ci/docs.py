@@ -6,7 +6,6 @@ its name, which is a sentence.
 """
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Iterable
@@ -17,9 +16,9 @@ from typing import Any
 
 from carryover_ci.cache import write_whole
 from carryover_ci.kernel import KernelChoice
-from carryover_ci.program import ROOT, build_program
+from carryover_ci.program import ROOT, build_program, tests_of
 from carryover_ci.progress import Progress
-from carryover_ci.run import Failure, exit_with, output_of
+from carryover_ci.run import Failure, exit_with
 
 _PAGE = ROOT / "docs" / "continuity.md"
 _BEGIN = "<!-- From here to the end mark: written by ci/docs. -->\n"
@@ -115,11 +114,6 @@ def page_with(page: str, text: str) -> str:
     return f"{before}{begin}\n{text}\n{end}{after}"
 
 
-def _listed(program: Path) -> list[dict[str, Any]]:
-    events = [json.loads(line) for line in output_of([program, "list", "--json"]).splitlines()]
-    return [event for event in events if event["event"] == "test"]
-
-
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="ci/docs", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if it is old")
@@ -135,7 +129,7 @@ def _main() -> None:
         KernelChoice().headers(progress), "release", progress
     )
     page = _PAGE.read_text()
-    new = page_with(page, as_text(rules(_listed(program))))
+    new = page_with(page, as_text(rules(tests_of(program))))
     if arguments.check and new != page:
         raise Failure(f"{_PAGE.relative_to(ROOT)} is not what the tests say: run ci/docs")
     write_whole(_PAGE, new)

@@ -2,11 +2,14 @@
 """ci/mutants: kernels that are broken on purpose, and the tests that notice.
 
 Builds the reference kernel (ci/bench --reference) with each patch of ci/kernel/mutants on top, one
-after the other, runs the suite on it until the first test that does not pass, and prints who killed
-what. The same is done with the reference kernel itself before: a test that does not pass on it
-proves nothing. The table is kept in out/mutants/table.json; what has not changed since, the tests
-included, is not tried again unless it is named.
-Exit status 1 if a mutant survives, does not build or does not boot: nothing is proved by it then.
+after the other, runs on it the tests that the patch names as its killers (its line Killed-by), and
+prints who killed what. If none of them does, the suite is run until the first test that does not
+pass: a kill by chance, which says little and counts as an error. The whole suite is run on the
+reference kernel itself before: a test that does not pass on it proves nothing. The table is kept in
+out/mutants/table.json; what has not changed since, the tests included, is not tried again unless it
+is named.
+Exit status 1 if a mutant survives, is killed by chance, does not build or does not boot: nothing is
+proved by it then.
 """
 
 import argparse
@@ -18,7 +21,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,13 +32,14 @@ from carryover_ci.image import build_image
 from carryover_ci.kernel import REFERENCE_CONFIG, KernelChoice
 from carryover_ci.kernel_build import build_kernel
 from carryover_ci.kernel_source import kernel_source
-from carryover_ci.program import ROOT
+from carryover_ci.program import ROOT, tests_of
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, exit_with, run_logged
 
 _MUTANTS = ROOT / "ci" / "kernel" / "mutants"
 _OUT = ROOT / "out" / "mutants"
 _SUBJECT = re.compile(r"^Subject: (?:\[[^]]*\] )?(.+)$", re.MULTILINE)
+_KILLERS = re.compile(r"^Killed-by: (.+)$", re.MULTILINE)
 _OPTIONS = re.compile(r"^Bench-options: (.+)$", re.MULTILINE)
 _GOOD = ("PASS", "SKIP")
 _CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
@@ -47,6 +51,7 @@ class Fate(enum.Enum):
     """What became of a mutant."""
 
     KILLED = "killed"
+    BY_CHANCE = "killed by chance"  # not by a test whose name says what is broken
     SURVIVED = "survived"
     NOT_BUILT = "does not build"
     NOT_BOOTED = "does not boot"
@@ -60,6 +65,8 @@ class Mutant:
     patch: Path
     breaks: str  # in one sentence
     options: tuple[str, ...] = ()  # of ci/bench, without which it cannot be seen
+    # "Suite.Test", whose rule is broken; none for a kernel that dies whatever is tested.
+    killed_by: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, patch: Path) -> "Mutant":
@@ -69,7 +76,13 @@ class Mutant:
         if not subject:
             raise Failure(f"{patch}: has no line 'Subject: ' that says what it breaks")
         options = _OPTIONS.search(text)
-        return cls(patch.stem, patch, subject[1], tuple(shlex.split(options[1]) if options else ()))
+        return cls(
+            patch.stem,
+            patch,
+            subject[1],
+            tuple(shlex.split(options[1]) if options else ()),
+            tuple(name for line in _KILLERS.findall(text) for name in line.split()),
+        )
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,22 @@ def judge(
             killers.append(f"{verdict} {result['name']}")
     killers += [f"kernel fault: {fault}" for fault in faults]
     return (Fate.KILLED if killers else Fate.SURVIVED), killers
+
+
+def judge_named(mutant: Mutant, killers: list[str]) -> Fate:
+    """The fate of a mutant that these `killers` noticed ("VERDICT Suite.Test")."""
+    if not killers:
+        return Fate.SURVIVED
+    names = {killer.split(" ", 1)[-1] for killer in killers}
+    as_named = not mutant.killed_by or names & set(mutant.killed_by)
+    return Fate.KILLED if as_named else Fate.BY_CHANCE
+
+
+def check_killers(mutants: Sequence[Mutant], tests: Set[str]) -> None:
+    """Failure if a mutant names a killer that is none of the `tests`."""
+    for mutant in mutants:
+        if unknown := sorted(set(mutant.killed_by) - tests):
+            raise Failure(f"{mutant.patch}: Killed-by: there is no test {', '.join(unknown)}")
 
 
 def last_doing(events: list[dict[str, Any]], journal: list[dict[str, Any]]) -> str:
@@ -186,6 +215,19 @@ def try_reference(bench: Bench, key: str, progress: Progress) -> Trial:
     return Trial(key, Fate.SURVIVED, "Nothing", [], seconds, str(log.relative_to(ROOT)))
 
 
+def _try_on(
+    bench: Bench, mutant: Mutant, out: Path, progress: Progress, *more: str
+) -> tuple[Fate, list[str], Path]:
+    """Runs tests on the mutant's kernel; returns its fate, its killers and the log."""
+    log = _run(bench, out, progress, *mutant.options, *more)
+    lines = _lines(out / "results.jsonl")
+    results = [line for line in lines if line["event"] == "result"]
+    faults = [line["text"] for line in lines if line["event"] == "kernel-fault"]
+    doing = last_doing(_lines(out / "events.jsonl"), _lines(out / "journal.jsonl"))
+    fate, killers = judge(results, doing, faults)
+    return judge_named(mutant, killers) if fate is Fate.KILLED else fate, killers, log
+
+
 def try_mutant(
     bench: Bench, mutant: Mutant, key: str, *, all_killers: bool, progress: Progress
 ) -> Trial:
@@ -200,13 +242,12 @@ def try_mutant(
     fate, killers = Fate.NOT_BUILT, list[str]()
     if kernel:
         mutated = replace(bench, image=build_image(bench.program, kernel))
-        more = [*mutant.options, *([] if all_killers else ["-x"])]
-        log = _run(mutated, out, progress, *more)
-        lines = _lines(out / "results.jsonl")
-        results = [line for line in lines if line["event"] == "result"]
-        faults = [line["text"] for line in lines if line["event"] == "kernel-fault"]
-        doing = last_doing(_lines(out / "events.jsonl"), _lines(out / "journal.jsonl"))
-        fate, killers = judge(results, doing, faults)
+        if mutant.killed_by and not all_killers:
+            chosen = ["-k", " or ".join(mutant.killed_by)]
+            fate, killers, log = _try_on(mutated, mutant, out, progress, *chosen)
+        if fate is not Fate.KILLED:
+            more = [] if all_killers else ["-x"]
+            fate, killers, log = _try_on(mutated, mutant, out, progress, *more)
     return Trial(
         key,
         fate,
@@ -224,7 +265,7 @@ def row(name: str, trial: Trial, width: int) -> str:
     killers = ", ".join(trial.killers[:2]) or f"see {trial.log}"
     if len(trial.killers) > 2:
         killers += f" and {len(trial.killers) - 2} more"
-    return f"{name:<{width}}  {trial.fate.value:<14}  {trial.seconds:6.1f} s  {killers}"
+    return f"{name:<{width}}  {trial.fate.value:<16}  {trial.seconds:6.1f} s  {killers}"
 
 
 def table(trials: dict[str, Trial]) -> str:
@@ -317,6 +358,7 @@ def _main() -> None:
     if wanted:
         progress = Progress()
         bench = prepare(KernelChoice().as_reference(), None, progress)
+        check_killers(wanted, {test["name"] for test in tests_of(bench.program)})
         if _REFERENCE not in known or known[_REFERENCE].key != common:
             known[_REFERENCE] = try_reference(bench, common, progress)
             _remember(known)

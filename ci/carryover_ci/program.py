@@ -5,16 +5,18 @@ Prints the path of carryover-selftests.
 """
 
 import argparse
+import json
 import os
 import re
 import sys
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from carryover_ci.cache import cache_root, lock
 from carryover_ci.kernel import add_kernel_options, kernel_choice
 from carryover_ci.progress import Progress, Step
-from carryover_ci.run import Failure, exit_with, run_logged
+from carryover_ci.run import Failure, exit_with, output_of, run_logged
 
 ROOT = Path(__file__).parents[2]
 _NINJA = re.compile(r"\[(\d+)/(\d+)\]")
@@ -64,6 +66,12 @@ def build_program(
         if target == program.name and not program.is_file():
             raise Failure(f"{program}: was not built; see selftests/CMakeLists.txt")
         return program
+
+
+def tests_of(program: Path) -> list[dict[str, Any]]:
+    """The `test` events of `list` (docs/protocol.md), in the order in which the tests run."""
+    events = [json.loads(line) for line in output_of([program, "list", "--json"]).splitlines()]
+    return [event for event in events if event["event"] == "test"]
 
 
 def _run(command: list[str], folder: Path, step: Step) -> None:

@@ -8,7 +8,17 @@ import pytest
 
 from carryover_ci import mutants
 from carryover_ci.bench import Bench
-from carryover_ci.mutants import Fate, Mutant, Trial, idle_tests, judge, last_doing, table
+from carryover_ci.mutants import (
+    Fate,
+    Mutant,
+    Trial,
+    check_killers,
+    idle_tests,
+    judge,
+    judge_named,
+    last_doing,
+    table,
+)
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure
 
@@ -73,7 +83,8 @@ def test_one_that_does_not_build_keeps_no_other_from_being_tried(
     monkeypatch.setattr(
         mutants, "try_reference", lambda _b, key, _p: Trial(key, Fate.SURVIVED, "", [], 1.0, "")
     )
-    monkeypatch.setattr(mutants, "prepare", lambda *_: None)
+    monkeypatch.setattr(mutants, "prepare", lambda *_: BENCH)
+    monkeypatch.setattr(mutants, "tests_of", lambda _: [{"name": "A.B"}])
     monkeypatch.setattr(mutants, "try_mutant", try_mutant)
     monkeypatch.setattr("sys.argv", ["ci/mutants"])
     for _ in range(2):  # the second time everything is known
@@ -152,3 +163,23 @@ def test_tests_that_can_not_be_seen_to_fail_are_named() -> None:
         Trial("", Fate.SURVIVED, "x", [], 1.0, ""),
     ]
     assert idle_tests(tests, trials) == ["A.A", "A.D"]
+
+
+def test_a_mutant_names_the_tests_that_have_to_kill_it(tmp_path: Path) -> None:
+    patch = tmp_path / "page-lost.patch"
+    patch.write_text("Subject: [MUTANT] A page is lost\nKilled-by: A.B A.C\nKilled-by: A.D\n")
+    mutant = Mutant.read(patch)
+    assert mutant.killed_by == ("A.B", "A.C", "A.D")
+    assert judge_named(mutant, ["FAIL X.Y", "PANIC A.C"]) is Fate.KILLED
+    assert judge_named(mutant, ["FAIL A.BC"]) is Fate.BY_CHANCE
+    assert judge_named(mutant, []) is Fate.SURVIVED
+
+
+def test_a_mutant_that_names_none_may_be_killed_by_any() -> None:
+    assert judge_named(Mutant("x", Path("x"), "x"), ["PANIC in the phase kexec"]) is Fate.KILLED
+
+
+def test_a_killer_that_is_no_test_is_refused() -> None:
+    mutant = Mutant("x", Path("x.patch"), "x", killed_by=("A.B", "A.Gone"))
+    with pytest.raises(Failure, match=r"x\.patch: Killed-by: there is no test A\.Gone"):
+        check_killers([mutant], {"A.B", "A.C"})
