@@ -215,6 +215,11 @@ def try_reference(bench: Bench, key: str, progress: Progress) -> Trial:
     return Trial(key, Fate.SURVIVED, "Nothing", [], seconds, str(log.relative_to(ROOT)))
 
 
+def selection(test: str) -> str:
+    """What selects "Suite.Test" for pytest's -k, and others only if their names contain both."""
+    return f"({' and '.join(test.split('.'))})"
+
+
 def _try_on(
     bench: Bench, mutant: Mutant, out: Path, progress: Progress, *more: str
 ) -> tuple[Fate, list[str], Path]:
@@ -243,7 +248,7 @@ def try_mutant(
     if kernel:
         mutated = replace(bench, image=build_image(bench.program, kernel))
         if mutant.killed_by and not all_killers:
-            chosen = ["-k", " or ".join(mutant.killed_by)]
+            chosen = ["-k", " or ".join(selection(test) for test in mutant.killed_by)]
             fate, killers, log = _try_on(mutated, mutant, out, progress, *chosen)
         if fate is not Fate.KILLED:
             more = [] if all_killers else ["-x"]
