@@ -309,13 +309,13 @@ class IgbGenerations : public IgbContinuity {
   std::optional<GuardedMemory> destination_;
 };
 
-CONTINUITY_CHAIN(IgbGenerations, TwoKexecs, DmaCopyRecord, 2,
+CONTINUITY_CHAIN(IgbGenerations, KexecAfterKexec, DmaCopyRecord, 2,
                  "An incoming kernel's DMA into memory it inherited is there in the next one")
-ARM(IgbGenerations, TwoKexecs) {
+ARM(IgbGenerations, KexecAfterKexec) {
   ASSERT_NO_FATAL_FAILURE(OpenDevice());
   ArmCopy(256 * kKiB, PageKind::kBase, record);
 }
-VERIFY(IgbGenerations, TwoKexecs) {
+VERIFY(IgbGenerations, KexecAfterKexec) {
   EXPECT_EQ(record.key.generation, generation() - 1) << "the ledger's record is stale";
   auto source = RetrieveGuarded(record.source);
   ASSERT_OK(source);
@@ -328,7 +328,7 @@ VERIFY(IgbGenerations, TwoKexecs) {
   ExpectGuards(*source_, "source");
   ExpectGuards(*destination_, "destination");
 }
-CARRY(IgbGenerations, TwoKexecs) {
+CARRY(IgbGenerations, KexecAfterKexec) {
   ASSERT_NO_FATAL_FAILURE(OpenDevice());
   ASSERT_OK(dma().MapAt(record.source.iova, source_->memory()));
   ASSERT_OK(dma().MapAt(record.destination.iova, destination_->memory()));

@@ -287,21 +287,21 @@ ARM(SessionContinuity, HolderIsStoppedAndContinued) {
 }
 VERIFY(SessionContinuity, HolderIsStoppedAndContinued) { VerifyGrid({1}, {1}); }
 
-// Generations: the same memory over three kexecs, changed in between.
+// Generations: the same memory over several kexecs, changed in between.
 struct GenerationRecord {
   std::uint64_t token;
   std::uint64_t last_word;
 };
 
-CONTINUITY_CHAIN(SessionContinuity, ThreeGenerations, GenerationRecord, 3,
-                 "Memory goes over three kexecs; each kernel adds its word and keeps the others'")
-ARM(SessionContinuity, ThreeGenerations) {
+CONTINUITY_CHAIN(SessionContinuity, KexecAfterKexec, GenerationRecord, 3,
+                 "Memory goes over kexec after kexec; each kernel adds its word and keeps the others'")
+ARM(SessionContinuity, KexecAfterKexec) {
   ASSERT_OK_AND_ASSIGN(const UniqueFd memory, NumberedMemfd(1));
   record.last_word = 0x6e00;
   WriteWord(memory, 512, record.last_word);
   ASSERT_OK_AND_ASSIGN(record.token, Preserve(memory.get()));
 }
-VERIFY(SessionContinuity, ThreeGenerations) {
+VERIFY(SessionContinuity, KexecAfterKexec) {
   ASSERT_OK_AND_ASSIGN(memory_, Retrieve(record.token));
   EXPECT_EQ(ReadWord(memory_, 64), 1U);
   EXPECT_EQ(record.last_word, 0x6e00U + generation() - 1) << "the ledger's record is stale";
@@ -310,7 +310,7 @@ VERIFY(SessionContinuity, ThreeGenerations) {
   }
   EXPECT_EQ(ReadWord(memory_, 512 + 8 * generation()), 0U);
 }
-CARRY(SessionContinuity, ThreeGenerations) {
+CARRY(SessionContinuity, KexecAfterKexec) {
   record.last_word = 0x6e00 + generation();
   WriteWord(memory_, 512 + 8 * generation(), record.last_word);
   ASSERT_OK_AND_ASSIGN(record.token, Preserve(memory_.get()));

@@ -39,16 +39,16 @@ constexpr std::size_t kPayload = 16384;
 // The last one: it preserves the file again.
 class IgbFileGenerations : public IgbFile {};
 
-CONTINUITY_CHAIN(IgbFileGenerations, TwoKexecs, DmaCopyRecord, 2,
+CONTINUITY_CHAIN(IgbFileGenerations, KexecAfterKexec, DmaCopyRecord, 2,
                  "A retrieved file is preserved again, and gives the device in the kernel after")
-ARM(IgbFileGenerations, TwoKexecs) { ArmCopy(kPayload, PageKind::kBase, record); }
-VERIFY(IgbFileGenerations, TwoKexecs) {
+ARM(IgbFileGenerations, KexecAfterKexec) { ArmCopy(kPayload, PageKind::kBase, record); }
+VERIFY(IgbFileGenerations, KexecAfterKexec) {
   EXPECT_EQ(record.key.generation, generation() - 1) << "the ledger's record is stale";
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));
   ASSERT_NO_FATAL_FAILURE(VerifyCopy(record));
   VerifyCopyGoesOn(record);
 }
-CARRY(IgbFileGenerations, TwoKexecs) {
+CARRY(IgbFileGenerations, KexecAfterKexec) {
   ASSERT_OK(carried().Preserve());
   ArmCopy(kPayload, PageKind::kBase, record);
 }

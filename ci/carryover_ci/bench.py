@@ -25,6 +25,7 @@ from carryover_ci.kernel import (
 from carryover_ci.program import ROOT, build_program
 from carryover_ci.progress import Progress
 from carryover_ci.qemu import setup_qemu
+from carryover_ci.repeat import repeat
 from carryover_ci.run import exit_with
 from carryover_ci.ssh_keys import ssh_keys
 
@@ -174,9 +175,22 @@ def _main() -> None:
         help="run the runner's own tests that cause each verdict for real, instead",
     )
     parser.add_argument(
+        "--repeat",
+        type=int,
+        metavar="N",
+        help="run it all N times, to find what fails now and then; results go to out/repeat/",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="J", help="of these, J at once (default: 1)"
+    )
+    parser.add_argument(
         "--setup-only", action="store_true", help="build and fetch what is missing, run nothing"
     )
     arguments, for_pytest = parser.parse_known_args()
+    if arguments.repeat is not None and arguments.runner_tests:
+        parser.error("--repeat is not for --runner-tests")
+    if arguments.jobs < 1 or (arguments.repeat is not None and arguments.repeat < 1):
+        parser.error("--repeat and --jobs take a number of 1 or more")
     kernel = kernel_choice(arguments, "kernel-")
     if arguments.reference:
         kernel = kernel.as_reference()
@@ -198,6 +212,14 @@ def _main() -> None:
         for name, value in bench.environment().items():
             sys.stdout.write(f"export {name}={value}\n")
         return
+    if arguments.repeat:
+        good = repeat(
+            lambda out: pytest_command(bench, [*for_pytest, "--carryover-out", str(out)]),
+            arguments.repeat,
+            arguments.jobs,
+            progress,
+        )
+        sys.exit(0 if good else 1)
     command_of = runner_tests_command if arguments.runner_tests else pytest_command
     command = command_of(bench, for_pytest)
     sys.stdout.flush()

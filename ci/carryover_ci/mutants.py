@@ -34,6 +34,7 @@ from carryover_ci.kernel_build import build_kernel
 from carryover_ci.kernel_source import kernel_source
 from carryover_ci.program import ROOT, tests_of
 from carryover_ci.progress import Progress
+from carryover_ci.results import GOOD, RunResults, json_lines
 from carryover_ci.run import Failure, exit_with, run_logged
 
 _MUTANTS = ROOT / "ci" / "kernel" / "mutants"
@@ -41,7 +42,6 @@ _OUT = ROOT / "out" / "mutants"
 _SUBJECT = re.compile(r"^Subject: (?:\[[^]]*\] )?(.+)$", re.MULTILINE)
 _KILLERS = re.compile(r"^Killed-by: (.+)$", re.MULTILINE)
 _OPTIONS = re.compile(r"^Bench-options: (.+)$", re.MULTILINE)
-_GOOD = ("PASS", "SKIP")
 _CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
 _PHASES = ("kexec", "verify")  # of the runner's journal, in which no test need be running
 _REFERENCE = "reference"  # names the trial of no mutant
@@ -116,7 +116,7 @@ def judge(
         if verdict in _CRASHES:
             killers.append(f"{verdict} {died_in}")
             break
-        if verdict not in (*_GOOD, "INFRA"):
+        if verdict not in (*GOOD, "INFRA"):
             killers.append(f"{verdict} {result['name']}")
     killers += [f"kernel fault: {fault}" for fault in faults]
     return (Fate.KILLED if killers else Fate.SURVIVED), killers
@@ -151,14 +151,6 @@ def last_doing(events: list[dict[str, Any]], journal: list[dict[str, Any]]) -> s
             running = ""
     phases = [step["step"] for step in journal if step["step"] in _PHASES]
     return running or (f"in the phase {phases[-1]}" if phases else "")
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file of JSON lines; a machine can die in the middle of one."""
-    if not file.exists():
-        return []
-    lines = file.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
 
 
 def _build(mutant: Mutant, log: Path, progress: Progress) -> Path | None:
@@ -202,14 +194,10 @@ def try_reference(bench: Bench, key: str, progress: Progress) -> Trial:
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     log = _run(bench, out, progress)
-    lines = _lines(out / "results.jsonl")
-    results = [line for line in lines if line["event"] == "result"]
-    bad = [f"{r['verdict']} {r['name']}" for r in results if r["verdict"] not in _GOOD]
-    bad += [f"kernel fault: {line['text']}" for line in lines if line["event"] == "kernel-fault"]
-    if bad or not results or lines[-1].get("how") != "complete":
+    if bad := RunResults.read(out).bad():
         raise Failure(
             "the tests do not pass on the reference kernel, so they prove nothing: "
-            f"{', '.join(bad[:3]) or 'none ran'}; see {log}"
+            f"{', '.join(bad[:3])}; see {log}"
         )
     seconds = round(time.monotonic() - started, 1)
     return Trial(key, Fate.SURVIVED, "Nothing", [], seconds, str(log.relative_to(ROOT)))
@@ -225,10 +213,10 @@ def _try_on(
 ) -> tuple[Fate, list[str], Path]:
     """Runs tests on the mutant's kernel; returns its fate, its killers and the log."""
     log = _run(bench, out, progress, *mutant.options, *more)
-    lines = _lines(out / "results.jsonl")
+    lines = json_lines(out / "results.jsonl")
     results = [line for line in lines if line["event"] == "result"]
     faults = [line["text"] for line in lines if line["event"] == "kernel-fault"]
-    doing = last_doing(_lines(out / "events.jsonl"), _lines(out / "journal.jsonl"))
+    doing = last_doing(json_lines(out / "events.jsonl"), json_lines(out / "journal.jsonl"))
     fate, killers = judge(results, doing, faults)
     return judge_named(mutant, killers) if fate is Fate.KILLED else fate, killers, log
 
@@ -291,11 +279,6 @@ def idle_tests(tests: list[str], trials: Sequence[Trial]) -> list[str]:
     killed_by = [{killer.split(" ", 1)[-1] for killer in trial.killers} for trial in trials]
     telling = [killers for killers in killed_by if len(killers) <= len(tests) / 2]
     return [test for test in tests if not any(test in killers for killers in telling)]
-
-
-def _reference_tests() -> list[str]:
-    lines = _lines(_OUT / _REFERENCE / "results.jsonl")
-    return [line["name"] for line in lines if line["event"] == "result"]
 
 
 def _mutants(names: list[str]) -> list[Mutant]:
@@ -377,7 +360,7 @@ def _main() -> None:
     shown = {mutant.name: known[mutant.name] for mutant in mutants}
     sys.stdout.write(f"\n{table(shown)}\n")
     if not arguments.names and all(trial.whole for trial in shown.values()):
-        idle = idle_tests(_reference_tests(), list(shown.values()))
+        idle = idle_tests(list(RunResults.read(_OUT / _REFERENCE).verdicts), list(shown.values()))
         sys.stdout.write(f"{len(idle)} tests killed none of them\n")
         sys.stdout.writelines(f"  {name}\n" for name in idle)
     sys.exit(0 if all(trial.fate is Fate.KILLED for trial in shown.values()) else 1)

@@ -16,6 +16,7 @@ from carryover.identity import BootIdentity
 from carryover.program import ProgramOnTarget
 from carryover.results import RunOutput
 from carryover.strategy import KexecStrategy
+from carryover.test_options import NO_OPTIONS, TestOptions
 from carryover.verdict import TestResult, Verdict
 
 # Errors of `verify` by which the kernel has lost all that was armed.
@@ -36,14 +37,13 @@ class Campaign:
         output: RunOutput,
         display: Display,
         *,
-        hidden: bool = False,
-        soak: int = 1,
+        options: TestOptions = NO_OPTIONS,
         reruns: int = 8,
     ) -> None:
         self._strategy = strategy
         self._output = output
         self._display = display
-        self._program: ProgramOnTarget = strategy.on_target(hidden=hidden, soak=soak)
+        self._program: ProgramOnTarget = strategy.on_target(options)
         self._commands = TargetCommands(strategy, self._program, output, display)
         self._blame = Blame(self._power_cycle, display, reruns)
         self._probed = False

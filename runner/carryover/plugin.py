@@ -42,6 +42,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "time (default: 1)",
     )
     group.addoption(
+        "--carryover-chain",
+        type=int,
+        default=1,
+        metavar="N",
+        help="tests that go on after their first kexec do so for at least N in a row (default: as "
+        "each test has it)",
+    )
+    group.addoption(
         "--carryover-reruns",
         type=int,
         default=8,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from carryover.errors import BadInput, ProtocolError
 from carryover.events import Event, TestInfo, parse
+from carryover.test_options import NO_OPTIONS, TestOptions
 
 _LIST_LIMIT = 30.0
 
@@ -20,13 +21,13 @@ EXIT_CANNOT = 3
 EXIT_REFUSED = 4
 
 
-def list_tests(program: Path, *, hidden: bool = False, soak: int = 1) -> list[TestInfo]:
+def list_tests(program: Path, options: TestOptions = NO_OPTIONS) -> list[TestInfo]:
     """Asks the program which tests it holds; touches nothing.
 
     Raises:
         BadInput: The program cannot be run here, or lists no tests.
     """
-    command = [str(program), "list", "--json", *_selection(hidden, soak)]
+    command = [str(program), "list", "--json", *options.words()]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIST_LIMIT)
     except OSError as error:
@@ -48,13 +49,6 @@ def list_tests(program: Path, *, hidden: bool = False, soak: int = 1) -> list[Te
     return tests
 
 
-def _selection(hidden: bool, soak: int) -> list[str]:
-    return [
-        *(["--hidden"] if hidden else []),
-        *(["--soak", str(soak)] if soak != 1 else []),
-    ]
-
-
 @dataclass(frozen=True)
 class ProgramOnTarget:
     """Where the program is on the target, and what it is told about the target.
@@ -65,8 +59,7 @@ class ProgramOnTarget:
         claims: What this target's kernel claims to carry over.
         iommu_mode: ``iommufd`` or ``type1``.
         time_scale: Multiplies every deadline.
-        hidden: Tests that exist to prove the runner may be selected.
-        soak: Tests that repeat themselves do so this many times as often.
+        options: What it is told of its tests.
     """
 
     path: str
@@ -74,8 +67,7 @@ class ProgramOnTarget:
     claims: tuple[str, ...] = ("memory",)
     iommu_mode: str = "iommufd"
     time_scale: float = 1.0
-    hidden: bool = False
-    soak: int = 1
+    options: TestOptions = NO_OPTIONS
 
     def command(self, verb: str, names: Iterable[str] = (), *extra: str) -> str:
         """A shell command line for the target that reports by JSON lines."""
@@ -87,7 +79,7 @@ class ProgramOnTarget:
                 words += ["--claim", claim]
             words += ["--iommu-mode", self.iommu_mode, "--time-scale", f"{self.time_scale:g}"]
             if verb != "probe":
-                words += _selection(self.hidden, self.soak)
+                words += self.options.words()
         words += extra
         selection = ":".join(names)
         if selection:

@@ -23,6 +23,7 @@ from carryover.plan import Plan
 from carryover.reports import reports
 from carryover.results import RunOutput, log_path
 from carryover.strategy import KexecStrategy, Sinks
+from carryover.test_options import TestOptions
 from carryover.verdict import TestResult, Verdict
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ class CarryoverSession:
             strategy,
             output,
             self._display,
-            hidden=self._config.getoption("carryover_hidden"),
-            soak=self._config.getoption("carryover_soak"),
+            options=TestOptions.of(self._config),
             reruns=self._config.getoption("carryover_reruns"),
         )
         self._results = self._campaign.run([item.info for item in self._items.values()])

@@ -20,6 +20,7 @@ from carryover.observation import ConsoleLine, Crashed, DeadlineExpired, Watch
 from carryover.program import ProgramOnTarget
 from carryover.remote import RemoteCommand
 from carryover.resources import PciTestDevice
+from carryover.test_options import NO_OPTIONS, TestOptions
 from carryover.verdict import Verdict
 
 CLAIMS = ["memory", "file", "mapping", "stream", "interrupt"]
@@ -108,7 +109,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             raise StrategyError("observe() comes before power-on: nothing may go unseen")
         return self._sinks
 
-    def on_target(self, *, hidden: bool = False, soak: int = 1) -> ProgramOnTarget:
+    def on_target(self, options: TestOptions = NO_OPTIONS) -> ProgramOnTarget:
         """The program on this target, with the target's devices and claims."""
         devices = [r for r in self.target.resources if isinstance(r, PciTestDevice)]
         return ProgramOnTarget(
@@ -117,8 +118,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             claims=tuple(self.claims),
             iommu_mode=self.iommu_mode,
             time_scale=self.time_scale,
-            hidden=hidden,
-            soak=soak,
+            options=options,
         )
 
     def transition(self, status: Status | str) -> None:

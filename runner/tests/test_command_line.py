@@ -6,18 +6,23 @@ import shlex
 import pytest
 
 from carryover.program import ProgramOnTarget
+from carryover.test_options import TestOptions
+
+OPTIONS = TestOptions(soak=5, chain=10)
 
 
 @pytest.mark.parametrize("verb", ["run", "arm", "verify"])
-def test_soak_is_told_to_verbs_that_run_tests(verb: str) -> None:
-    words = shlex.split(ProgramOnTarget("/selftests", soak=5).command(verb, ["A.b"]))
+def test_options_are_told_to_verbs_that_run_tests(verb: str) -> None:
+    words = shlex.split(ProgramOnTarget("/selftests", options=OPTIONS).command(verb, ["A.b"]))
     assert words[words.index("--soak") + 1] == "5"
+    assert words[words.index("--chain") + 1] == "10"
     assert words[-1] == "A.b"
 
 
 def test_soak_is_not_told_to_probe() -> None:
-    assert "--soak" not in ProgramOnTarget("/selftests", soak=5).command("probe")
+    assert "--soak" not in ProgramOnTarget("/selftests", options=OPTIONS).command("probe")
 
 
 def test_nothing_is_told_of_soak_by_default() -> None:
     assert "--soak" not in ProgramOnTarget("/selftests").command("run")
+    assert "--chain" not in ProgramOnTarget("/selftests").command("run")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.bench
 
 NO_KEXEC = "LiveUpdateRules.TokenInUseIsRefused"
 MEMORY = ("MemoryContinuity.OwnerClosedIt", "IgbContinuity.ScatteredPages")
-CHAIN = "SessionContinuity.ThreeGenerations"
+CHAIN = "SessionContinuity.KexecAfterKexec"
 FILE = ("IgbFileContinuity.IsTheSameDevice", "IgbFileContinuity.DmaGoesOn")
 ALL = (NO_KEXEC, *MEMORY, CHAIN, *FILE)
 

@@ -11,6 +11,7 @@
 
 #include "drivers/access/deadline.h"
 #include "fixtures/devices/devices.h"
+#include "fixtures/continuity/continuity_test.h"
 #include "fixtures/soak/soak.h"
 #include "selftests/program/boot_identity.h"
 #include "selftests/program/verbs.h"
@@ -60,6 +61,7 @@ int Main(int argc, char** argv) {
   (void)signal(SIGPIPE, SIG_IGN);
   Deadline::SetScale(options.time_scale);
   Soak::SetFactor(options.soak);
+  LengthenChains(options.chain);
   Devices::Get().set_observer([&events](std::string_view event, const nlohmann::json& fields) {
     (*events)->Write(event, fields);
   });

@@ -18,6 +18,9 @@ void AddSelection(CLI::App& verb, Options& options) {
   verb.add_flag("--hidden", options.hidden, "Also tests that exist to prove the runner");
   verb.add_option("--soak", options.soak, "Tests that repeat themselves do so N times as often")
       ->check(CLI::Range(1U, 10'000U));
+  verb.add_option("--chain", options.chain,
+                  "Tests that go on after their first kexec do so for at least N in a row")
+      ->check(CLI::Range(1U, 10'000U));
 }
 
 void AddTarget(CLI::App& verb, Options& options) {

@@ -24,6 +24,7 @@ struct Options {
   std::string events_file;
   double time_scale = 1.0;
   unsigned soak = 1;
+  unsigned chain = 1;
   std::vector<std::string> devices;
   std::vector<std::string> claims;
   std::string iommu_mode = "iommufd";

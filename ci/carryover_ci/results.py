@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a run of the runner left behind, to be judged (results.jsonl, docs/results.md)."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+GOOD = ("PASS", "SKIP")
+
+
+def json_lines(file: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file of JSON lines; a machine can die in the middle of one."""
+    if not file.exists():
+        return []
+    lines = file.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """All results of one run."""
+
+    verdicts: dict[str, str]  # of each test, by its name, in the order in which they came
+    faults: list[str]  # what the kernel complained of
+    complete: bool  # the run came to its end
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunResults":
+        """Of the run whose output is in `folder`; of nothing, if there is no results.jsonl."""
+        lines = json_lines(folder / "results.jsonl")
+        return cls(
+            {line["name"]: line["verdict"] for line in lines if line["event"] == "result"},
+            [line["text"] for line in lines if line["event"] == "kernel-fault"],
+            bool(lines) and lines[-1].get("how") == "complete",
+        )
+
+    def counts(self) -> dict[str, int]:
+        """How many tests have each verdict."""
+        return dict(sorted(Counter(self.verdicts.values()).items()))
+
+    def bad(self) -> list[str]:
+        """What keeps the run from being a good one: "VERDICT Suite.Test", and so on."""
+        tests = [f"{v} {name}" for name, v in self.verdicts.items() if v not in GOOD]
+        faults = [f"kernel fault: {fault}" for fault in self.faults]
+        if not self.verdicts:
+            return ["no test ran"]
+        return tests + faults + ([] if self.complete else ["the run was cut off"])
