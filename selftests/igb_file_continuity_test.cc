@@ -43,6 +43,15 @@ VERIFY(IgbFileContinuity, DmaGoesOn) {
   VerifyCopyGoesOn(record);
 }
 
+CONTINUITY_TEST(IgbFileContinuity, DmaInHugePagesGoesOn, DmaCopyRecord,
+                "The same with memory in transparent huge pages, which are mapped as such")
+ARM(IgbFileContinuity, DmaInHugePagesGoesOn) { ArmCopy(4 * kMiB, PageKind::kHuge, record); }
+VERIFY(IgbFileContinuity, DmaInHugePagesGoesOn) {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInUse));
+  ASSERT_NO_FATAL_FAILURE(VerifyCopy(record));
+  VerifyCopyGoesOn(record);
+}
+
 struct OneSessionRecord {
   PatternKey key;
   GuardedRecord memory;

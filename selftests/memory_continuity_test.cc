@@ -145,7 +145,7 @@ VERIFY(MemoryContinuity, SamePhysicalPages) { VerifyPhysicalPages(record); }
 CONTINUITY_TEST(MemoryContinuity, WrittenAfterPreserve, PatternRecord,
                 "Bytes written after preserve are carried over")
 ARM(MemoryContinuity, WrittenAfterPreserve) {
-  ASSERT_OK_AND_ASSIGN(const DmaMemory memory, MakeMemory(16 * kPage, PageKind::kBase));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory memory, MakeMemory(96 * kPage, PageKind::kBase));
   record.key = NewKey();
   record.size = memory.size();
   ASSERT_OK_AND_ASSIGN(record.token, Preserve(memory.fd()));

@@ -293,8 +293,9 @@ struct GenerationRecord {
   std::uint64_t last_word;
 };
 
-CONTINUITY_CHAIN(SessionContinuity, KexecAfterKexec, GenerationRecord, 3,
-                 "Memory goes over kexec after kexec; each kernel adds its word and keeps the others'")
+CONTINUITY_CHAIN(
+    SessionContinuity, KexecAfterKexec, GenerationRecord, 3,
+    "Memory goes over kexec after kexec; each kernel adds its word and keeps the others'")
 ARM(SessionContinuity, KexecAfterKexec) {
   ASSERT_OK_AND_ASSIGN(const UniqueFd memory, NumberedMemfd(1));
   record.last_word = 0x6e00;

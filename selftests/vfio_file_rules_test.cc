@@ -21,9 +21,11 @@
 #include "drivers/access/event_wait.h"
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/carried_device.h"
+#include "fixtures/device_file/in_flight.h"
 #include "fixtures/device_need/device_need.h"
 #include "fixtures/dma/driven_device.h"
 #include "fixtures/igb/igb_continuity.h"
+#include "fixtures/soak/soak.h"
 
 namespace carryover {
 namespace {
@@ -220,6 +222,18 @@ TEST_F(VfioFileRules, DeviceIsFreeAgainWhileAnotherIsPreserved) {
   CloseSession();
   ASSERT_OK_AND_ASSIGN(const LiveUpdateSession next, CreateSession("rules-next"));
   EXPECT_OK(PreserveDeviceFile(next, device().fd(), kToken));
+}
+
+// A rescan goes through all functions, and the account of preserved ones is asked for each that is
+// new (pci_liveupdate_setup_device()).
+TEST_F(VfioFileRules, RescansMeanwhileDoNotDisturbPreserving) {
+  const InFlight rescans([] { WriteQuietly(sysfs().root() / "bus/pci/rescan", "1"); });
+  for (unsigned i = 0; i < Soak::Times(20); ++i) {
+    ASSERT_OK_AND_ASSIGN(const LiveUpdateSession other, CreateSession("rules-other"));
+    ASSERT_OK(PreserveDeviceFile(other, device().fd(), kToken));
+  }
+  EXPECT_GT(rescans.times(), 0U);
+  RecordProperty("rescans", static_cast<int>(rescans.times()));
 }
 
 // While it is preserved.

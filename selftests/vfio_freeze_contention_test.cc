@@ -26,17 +26,6 @@
 namespace carryover {
 namespace {
 
-// What the kernel says to these does not matter here.
-void ReadQuietly(const std::filesystem::path& file) {
-  std::array<char, 4096> content{};
-  const UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.valid() && read(fd.get(), content.data(), content.size()) < 0) return;
-}
-void WriteQuietly(const std::filesystem::path& file, std::string_view value) {
-  const UniqueFd fd(open(file.c_str(), O_WRONLY | O_CLOEXEC));
-  if (fd.valid() && write(fd.get(), value.data(), value.size()) < 0) return;
-}
-
 class VfioFreezeContention : public FreezeTest {
  protected:
   static constexpr std::uint64_t kToken = 1;

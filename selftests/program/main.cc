@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "drivers/access/deadline.h"
-#include "fixtures/devices/devices.h"
 #include "fixtures/continuity/continuity_test.h"
+#include "fixtures/devices/devices.h"
 #include "fixtures/soak/soak.h"
 #include "selftests/program/boot_identity.h"
 #include "selftests/program/verbs.h"
