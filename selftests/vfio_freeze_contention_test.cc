@@ -4,14 +4,11 @@
 // series; vfio_pci_core_freeze() of the reference kernel (ci/kernel/patches) tries for 100 ms. Each
 // freeze here is refused by the file of a second device, so that the machine runs on. The figures
 // are in the notes; --soak N takes N times as many.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <optional>
 #include <string_view>
