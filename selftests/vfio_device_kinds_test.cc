@@ -23,6 +23,9 @@ constexpr PciId kVirtioNet{.vendor = 0x1af4, .device = 0x1041};  // virtio 1.2, 
 // (drivers/vfio/pci/virtio).
 constexpr std::string_view kVariantDriver = "virtio_vfio_pci";
 
+constexpr std::uint16_t kIntel = 0x8086;
+constexpr std::string_view kDisplayClass = "0x03";  // base class (PCI 3.0, appendix D)
+
 class VfioDeviceKinds : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -67,6 +70,17 @@ TEST_F(VfioDeviceKinds, FileOfAVariantDriverIsRefused) {
   EXPECT_THAT(TryToPreserve(*address), FailsWith(ENOENT));
   ASSERT_OK(BindTo(sysfs(), *address, kVfioPci, Deadline::After(kBindingTime)));
   EXPECT_THAT(Devices::Get().CheckNobodyElseBound(), FailsWith(EBUSY)) << "it was this test";
+}
+
+// Its OpRegion and two other functions' configuration are regions of
+// the file, too (drivers/vfio/pci/vfio_pci_igd.c).
+TEST_F(VfioDeviceKinds, FileOfAnIntelDisplayIsRefused) {
+  const auto address = BindFirst([](const ListedDevice& d) {
+    const auto code = sysfs().Read(sysfs().FunctionPath(d.address) / "class");
+    return d.id.vendor == kIntel && code && code->starts_with(kDisplayClass);
+  });
+  if (!address) GTEST_SKIP() << "no display controller of Intel is listed with driver none";
+  EXPECT_THAT(TryToPreserve(*address), FailsWith(ENOENT));
 }
 
 }  // namespace

@@ -208,7 +208,8 @@ def _main() -> None:
         "--full",
         action="store_true",
         help="also cause each of the runner's verdicts for real, build the kernel with each patch "
-        "more, run the suite on a debug kernel and 100 times in a row, and try all mutants",
+        "more, run the suite on a debug kernel, with ten kexecs in a row and 100 times, and try all "
+        "mutants",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
@@ -230,6 +231,7 @@ def _main() -> None:
     if arguments.full:
         _bench(table, "debug", "--reference", "--debug")
         table.command("verdicts", ROOT / "ci" / "bench", "--runner-tests", show=True)
+        _bench(table, "chain", "--reference", "--carryover-chain", "10", "-k", "KexecAfterKexec")
         again = ("--repeat", "100", "--jobs", str(min(2, os.cpu_count() or 1)))
         table.command("100 runs", ROOT / "ci" / "bench", "--reference", *again, show=True)
     sample = [] if arguments.full else SAMPLE_OF_MUTANTS

@@ -24,9 +24,11 @@ from labgrid.factory import target_factory
 
 from carryover.console import ConsoleRecorder, LineSink
 from carryover.errors import BadInput, Infrastructure
+from carryover.idle_function import IdleFunctionServer
 from carryover.observation import MachineGone, Watch
 from carryover.qmp import QmpClient
 
+_IDLE_FUNCTION = "$CARRYOVER_IDLE_FUNCTION"
 _QUIT_LIMIT = 2.0
 _CONSOLE_BUFFER = 1 << 20  # the most that everybody may ask for (pipe(7), pipe-max-size)
 _FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\b")
@@ -39,7 +41,8 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
 
     ``cpu`` and ``extra_args`` may name environment variables. The latter must hold a ``user``
     network that forwards a host port to guest port 22; port 0 lets a free one be chosen
-    (``hostfwd=tcp:127.0.0.1:0-:22``).
+    (``hostfwd=tcp:127.0.0.1:0-:22``). Where they name ``$CARRYOVER_IDLE_FUNCTION``, the socket of a
+    PCI function that does nothing is put in (idle_function.py), for QEMU's ``vfio-user-pci``.
     """
 
     # Set by labgrid, whose code has no types.
@@ -53,6 +56,7 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         self._more_append = ""
         self._recorder: ConsoleRecorder | None = None
         self._waiter: threading.Thread | None = None
+        self._idle_function: IdleFunctionServer | None = None
 
     @property
     def pid(self) -> int:
@@ -62,7 +66,12 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
     def get_qemu_base_args(self) -> list[str]:
         """Labgrid's arguments, with environment variables put in, and without reboot."""
         written = (self.cpu, self.memory, self.extra_args)  # type: ignore[has-type]
-        self.cpu, self.memory, self.extra_args = map(os.path.expandvars, written)
+        extra_args = written[2]
+        if _IDLE_FUNCTION in extra_args:
+            self._idle_function = IdleFunctionServer()
+            extra_args = extra_args.replace(_IDLE_FUNCTION, str(self._idle_function.path))
+        filled = (self.cpu, written[1], extra_args)
+        self.cpu, self.memory, self.extra_args = map(os.path.expandvars, filled)
         try:
             arguments: list[str] = super().get_qemu_base_args()
         finally:
@@ -141,6 +150,9 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             self._recorder.join(_QUIT_LIMIT)
         if self._waiter is not None:
             self._waiter.join(_QUIT_LIMIT)
+        if self._idle_function is not None:
+            self._idle_function.close()
+            self._idle_function = None
         self.status = 0
         self.target.deactivate(self)
 
