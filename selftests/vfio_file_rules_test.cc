@@ -10,9 +10,12 @@
 #include <linux/vfio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -34,6 +37,15 @@ UniqueFd Memfd() {
   UniqueFd fd(memfd_create("rule", MFD_CLOEXEC));
   EXPECT_TRUE(fd.valid()) << strerrordesc_np(errno);
   return fd;
+}
+
+// What a process exits with that does this and dies, with all it has open. No assertions in it.
+int StatusOfChild(const std::function<int()>& work) {
+  const pid_t child = fork();
+  if (child == 0) std::_Exit(work());
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child) << strerrordesc_np(errno);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 class VfioFileRules : public ::testing::Test {
@@ -277,6 +289,29 @@ TEST_F(VfioFileRules, DeviceStaysOpenWhenItsUserClosesIt) {
   EXPECT_THAT(TryOpen(IommuMode::kIommufd), FailsWith(EINVAL));
   CloseSession();
   EXPECT_THAT(TryOpen(IommuMode::kIommufd), IsOk());
+}
+
+// The process that used the device, and preserved it in a session that it has from another one.
+TEST_F(VfioFileRules, DeviceStaysPreservedWhenItsUserDies) {
+  CloseBound();
+  ASSERT_EQ(StatusOfChild([this] {
+              const auto opened = TryOpen(IommuMode::kIommufd);
+              return opened && session().Preserve((*opened)->fd(), kToken) ? 0 : 1;
+            }),
+            0);
+  EXPECT_THAT(TryOpen(IommuMode::kIommufd), FailsWith(EINVAL));
+  CloseSession();
+  ASSERT_NO_FATAL_FAILURE(OpenBound());
+}
+
+// luo_session_release(): with the last process that has the session it is closed.
+TEST_F(VfioFileRules, DeathOfTheSessionsHolderUnpreserves) {
+  ASSERT_EQ(StatusOfChild([] {
+              const auto held = CreateSession("rules-held-by-child");
+              return held && held->Preserve(device().fd(), kToken) ? 0 : 1;
+            }),
+            0);
+  ASSERT_NO_FATAL_FAILURE(PreserveDevice());
 }
 
 TEST_F(VfioFileRules, SecondFileOfAPreservedDeviceCannotBeBound) {

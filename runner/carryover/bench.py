@@ -28,7 +28,8 @@ from carryover.idle_function import IdleFunctionServer
 from carryover.observation import MachineGone, Watch
 from carryover.qmp import QmpClient
 
-_IDLE_FUNCTION = "$CARRYOVER_IDLE_FUNCTION"
+# The variable of an environment for whose value power_on() sees.
+IDLE_FUNCTION = "CARRYOVER_IDLE_FUNCTION"
 _QUIT_LIMIT = 2.0
 _CONSOLE_BUFFER = 1 << 20  # the most that everybody may ask for (pipe(7), pipe-max-size)
 _FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\b")
@@ -67,9 +68,10 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         """Labgrid's arguments, with environment variables put in, and without reboot."""
         written = (self.cpu, self.memory, self.extra_args)  # type: ignore[has-type]
         extra_args = written[2]
-        if _IDLE_FUNCTION in extra_args:
+        if f"${IDLE_FUNCTION}" in extra_args:
             self._idle_function = IdleFunctionServer()
-            extra_args = extra_args.replace(_IDLE_FUNCTION, str(self._idle_function.path))
+            path = str(self._idle_function.path)
+            extra_args = extra_args.replace(f"${IDLE_FUNCTION}", path)
         filled = (self.cpu, written[1], extra_args)
         self.cpu, self.memory, self.extra_args = map(os.path.expandvars, filled)
         try:
