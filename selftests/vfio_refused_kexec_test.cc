@@ -48,6 +48,18 @@ TEST_F(VfioRefusedKexec, DeviceThatWasFrozenBeforeIsGivenBackReset) {
   ASSERT_NO_FATAL_FAILURE(ExpectWorksAfterReset(other));
 }
 
+// Freeze holds the device's lock until the jump.
+TEST_F(VfioRefusedKexec, DeviceThatWasFrozenBeforeIsUnlocked) {
+  ASSERT_OK_AND_ASSIGN(DrivenDevice other, DrivenDevice::Open("igb"));
+  ASSERT_NO_FATAL_FAILURE(Preserve(other, 1));
+  ASSERT_NO_FATAL_FAILURE(Preserve(dma(), 2));
+  ASSERT_NO_FATAL_FAILURE(RefuseAt(dma(), 2));
+  ASSERT_OK_AND_ASSIGN(const ListedDevice listed, Devices::Get().Find("igb", 0));
+  const auto takes_lock = sysfs().FunctionPath(listed.address) / "driver_override";
+  EXPECT_OK(sysfs().Write(takes_lock, kVfioPci, Deadline::After(kBindingTime)));
+  ASSERT_OK(other.device().StopShared());
+}
+
 // Both orders of two sessions' files, which LUO freezes session after session, with memory among
 // them, and nothing preserved anew.
 TEST_F(VfioRefusedKexec, EachOfTwoRefusalsInARowGivesAllBack) {

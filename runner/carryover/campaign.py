@@ -207,6 +207,11 @@ class Campaign:
             known = ended.exit_code in (0, verbs.EXIT_FAILED) or any(map(ended.has_error, _LOST))
             if not known:
                 reason = ended.said or f"`verify` ended with {ended.exit_code}"
+                if faults := self._strategy.watch.health.faults:
+                    # The kernel kills the process in whose system call it fails.
+                    reason = f"{reason}, after the kernel said: {faults[-1]}"
+                    if batch.running is not None:
+                        yield batch.decide(batch.running[0], Verdict.FAIL, reason)
                 yield from batch.decide_all(batch.names(continuity=True), Verdict.INFRA, reason)
             said = [ended.said]
             if ended.has_error("handover-refused"):

@@ -121,6 +121,19 @@ def test_a_kernel_that_warns_is_not_a_good_run(fake: FakeBench) -> None:
     assert faults == ["WARNING: possible recursive locking detected"]
 
 
+def test_a_kernel_that_kills_the_program_is_no_trouble_of_the_harness(fake: FakeBench) -> None:
+    run = fake.run_tests("Memory.Passes", "Memory.MakesTheKernelOops", "Chain.Passes")
+    reasons = {r["name"]: r["reason"] for r in run.records if r["event"] == "result"}
+    assert "Oops: general protection fault" in reasons["Memory.MakesTheKernelOops"]
+    # What came before is known, what comes after is not: the tests shared the program.
+    assert run.verdicts == {
+        "Memory.Passes": "PASS",
+        "Memory.MakesTheKernelOops": "FAIL",
+        "Chain.Passes": "INFRA",
+    }
+    assert run.status == 1
+
+
 def test_one_that_dies_before_it_arms_costs_the_others_nothing(fake: FakeBench) -> None:
     run = fake.run_tests("Rules.DiesOfSignal", "Rules.Passes", "Memory.Passes")
     assert run.verdicts == {

@@ -34,6 +34,7 @@ TESTS = [
     ("Memory.PanicsInTheGap", "continuity", 1, None),
     ("Memory.PanicsOnce", "continuity", 1, None),
     ("Memory.PanicsInVerify", "continuity", 1, None),
+    ("Memory.MakesTheKernelOops", "continuity", 1, None),
     ("Memory.ResetsInTheGap", "continuity", 1, None),
     ("Memory.HangsWhileArming", "continuity", 1, None),
     ("Memory.HangsInVerify", "continuity", 1, None),
@@ -270,6 +271,11 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
         say("start", name=name, half="verify", generation=generation)
         if action == "PanicsInVerify":
             panic(world)
+        if action == "MakesTheKernelOops":
+            world.console("[ 4.0] Oops: general protection fault: 0000 [#1] SMP")
+            time.sleep(0.1)  # the kernel printed before it killed the process
+            say("error", kind="holder", message="the holder ended with 0")
+            end(3)
         if action == "HangsInVerify":
             wait_for_ever()
         if action == "LosesSsh":
