@@ -27,6 +27,13 @@ DEVICE_FILE_RULE(VfioFinishedRules, NothingIsLeftToRetrieve,
   EXPECT_THAT(carried().incoming().Retrieve(kFileToken), FailsWith(ENOENT));
 }
 
+DEVICE_FILE_RULE(VfioFinishedRules, FinishingAgainChangesNothing,
+                 "A session that is finished can be finished again, and the device stays in use") {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));
+  EXPECT_OK(carried().incoming().Finish());
+  EXPECT_OK(vfio().ReadConfig(0, 4));
+}
+
 DEVICE_FILE_RULE(VfioFinishedRules, FileIsPreservedAgain,
                  "The file can be preserved for the next kexec") {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));

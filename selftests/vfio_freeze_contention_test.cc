@@ -197,7 +197,7 @@ TEST_F(VfioFreezeContention, ResetsDoNotHangIt) {
   Tally tally;
   {
     const InFlight resets([this] { WriteQuietly(Attribute("reset"), "1"); });
-    ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(2), tally));
+    ASSERT_NO_FATAL_FAILURE(FreezeRepeatedly(Soak::Times(6), tally));
     RecordProperty("resets", static_cast<int>(resets.times()));
   }
   ExpectWorksAfterReset(dma());
