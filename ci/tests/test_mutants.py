@@ -183,3 +183,8 @@ def test_a_killer_that_is_no_test_is_refused() -> None:
     mutant = Mutant("x", Path("x.patch"), "x", killed_by=("A.B", "A.Gone"))
     with pytest.raises(Failure, match=r"x\.patch: Killed-by: there is no test A\.Gone"):
         check_killers([mutant], {"A.B", "A.C"})
+
+
+def test_only_kernels_that_die_whatever_is_tested_name_no_test() -> None:
+    nameless = {mutant.name for mutant in mutants._mutants([]) if not mutant.killed_by}
+    assert nameless == {"incoming-panics", "vfio-shutdown-locks-again"}
