@@ -208,7 +208,8 @@ def _main() -> None:
         "--full",
         action="store_true",
         help="also cause each of the runner's verdicts for real, build the kernel with each patch "
-        "more, run the suite on a debug kernel, with ten kexecs in a row, and 100 times, try all mutants",
+        "more, run the suite on a debug kernel, with ten kexecs in a row, and 100 times, and try "
+        "all mutants",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
