@@ -75,7 +75,7 @@ TEST_F(VfioFrozenDevice, DoesNotMasterTheBus) {
     });
     ASSERT_NO_FATAL_FAILURE(FreezeForAWhile());
   }
-  EXPECT_THAT(seen, testing::IsSupersetOf({before, unsigned{PCI_COMMAND_INTX_DISABLE}}));
+  EXPECT_THAT(seen, testing::Contains(unsigned{PCI_COMMAND_INTX_DISABLE}));
   for (const unsigned command : seen) {
     EXPECT_TRUE(command == before || (command & PCI_COMMAND_MASTER) == 0) << std::hex << command;
   }

@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "drivers/access/binding.h"
 #include "drivers/access/result_matchers.h"
+#include "fixtures/device_file/pci_path.h"
 #include "fixtures/igb/igb_continuity.h"
 #include "fixtures/kernel_log/kernel_log.h"
 
@@ -56,16 +56,7 @@ class VfioIncomingRules : public IgbFile {
   [[nodiscard]] static const Sysfs& sysfs() { return Devices::Get().sysfs(); }
   [[nodiscard]] PciAddress address() { return carried().listed().address; }
 
-  // Those above the device, from the root port downwards.
-  [[nodiscard]] std::vector<PciAddress> Bridges() {
-    std::vector<PciAddress> bridges;
-    std::error_code error;
-    const auto path = std::filesystem::canonical(sysfs().FunctionPath(address()), error);
-    for (const auto& part : path.parent_path()) {
-      if (const auto bridge = PciAddress::Parse(part.string())) bridges.push_back(*bridge);
-    }
-    return bridges;
-  }
+  [[nodiscard]] std::vector<PciAddress> Bridges() { return BridgesAbove(sysfs(), address()); }
 
   [[nodiscard]] Result<UniqueFd> OpenCdev() { return OpenVfioCdev(address(), sysfs()); }
 };

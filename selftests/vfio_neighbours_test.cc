@@ -35,6 +35,11 @@ class NeighbourFile : public FileContinuity {
   }
 };
 
+struct PlaceAndCopyRecord {
+  PciPath path;
+  DmaCopyRecord copy;
+};
+
 // Below the same bridge as the device of the other tests.
 constexpr unsigned kNeighbour = 2;
 
@@ -59,23 +64,26 @@ class VfioNeighbour : public NeighbourFile {
   }
 };
 
-CONTINUITY_TEST(VfioNeighbour, StaysPreservedWhenTheOtherBelowTheBridgeIsFinished, DmaCopyRecord,
+CONTINUITY_TEST(VfioNeighbour, StaysPreservedWhenTheOtherBelowTheBridgeIsFinished,
+                PlaceAndCopyRecord,
                 "Of two devices below one bridge one is finished: the other and the bridge are "
                 "preserved as before, until it is finished as well")
 ARM(VfioNeighbour, StaysPreservedWhenTheOtherBelowTheBridgeIsFinished) {
   ASSERT_OK(Other()->Preserve());
-  ASSERT_OK_AND_ASSIGN(const PciPath path, PathNow());
+  ASSERT_OK_AND_ASSIGN(record.path, PathNow());
   ASSERT_OK_AND_ASSIGN(const PciPath other, ReadPciPath(sysfs(), AddressOf(kIgbOfFiles)));
   // Each path ends in empty places.
-  const bool share = std::ranges::any_of(path.functions, [&other](const auto& bridge) {
+  const bool share = std::ranges::any_of(record.path.functions, [&other](const auto& bridge) {
     return bridge.id != 0 && std::ranges::find(other.functions, bridge) != other.functions.end();
   });
   if (!share) GTEST_SKIP() << "no bridge is above both devices";
-  ArmCopy(kPayload, PageKind::kBase, record);
+  ArmCopy(kPayload, PageKind::kBase, record.copy);
 }
 VERIFY(VfioNeighbour, StaysPreservedWhenTheOtherBelowTheBridgeIsFinished) {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInherited));
   ASSERT_OK(Other()->GoTo(Stage::kFinished));
+  ASSERT_OK_AND_ASSIGN(const PciPath now, PathNow());
+  EXPECT_EQ(Differences(record.path, now), "");
   EXPECT_EQ(sysfs().Driver(address()), std::nullopt);
   const auto bind = sysfs().root() / "bus/pci/drivers" / kNative / "bind";
   EXPECT_THAT(sysfs().Write(bind, address().ToString(), Deadline::After(kBindingTime)),
@@ -85,8 +93,8 @@ VERIFY(VfioNeighbour, StaysPreservedWhenTheOtherBelowTheBridgeIsFinished) {
   EXPECT_THAT(carried().incoming().Finish(), FailsWith(EBUSY));
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kFinished));
   EXPECT_OK(OpenVfioCdev(address(), sysfs()));
-  ASSERT_NO_FATAL_FAILURE(VerifyCopy(record));
-  ASSERT_NO_FATAL_FAILURE(VerifyCopyGoesOn(record));
+  ASSERT_NO_FATAL_FAILURE(VerifyCopy(record.copy));
+  ASSERT_NO_FATAL_FAILURE(VerifyCopyGoesOn(record.copy));
   ExpectNoneForgotten();
 }
 
@@ -136,13 +144,8 @@ class VfioGroupMate : public NeighbourFile {
   }
 };
 
-struct GroupRecord {
-  PciPath path;
-  DmaCopyRecord copy;
-};
-
 // iommu_device_claim_dma_owner(): a group is either the kernel's or one user's.
-CONTINUITY_TEST(VfioGroupMate, IsNotPreservedWithItsMate, GroupRecord,
+CONTINUITY_TEST(VfioGroupMate, IsNotPreservedWithItsMate, PlaceAndCopyRecord,
                 "Of two functions in an IOMMU group one is preserved: the other is an ordinary "
                 "device, whose driver keeps the first from being used as long as it is bound")
 ARM(VfioGroupMate, IsNotPreservedWithItsMate) {

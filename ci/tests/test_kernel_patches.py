@@ -12,6 +12,7 @@ from carryover_ci.kernel_patches import (
     series_for,
     touched_files,
 )
+from carryover_ci.program import ROOT
 from carryover_ci.run import Failure
 
 CHANGE_A = "--- a/a.c\n+++ b/a.c\n@@ -1 +1 @@\n-one\n+two\n"
@@ -179,3 +180,14 @@ def test_the_feature_is_looked_for_in_the_pristine_tree(tmp_path: Path, tree: Pa
     patched.apply(series(tmp_path, CHANGE_A))
     assert (tree / "a.c").read_text() == "two\n"
     assert patched.pristine("a.c").read_text() == "one\n"
+
+
+def test_the_reference_refuses_what_only_another_architecture_can_run() -> None:
+    """No machine here has CONFIG_VFIO_PCI_ZDEV_KVM (s390): that it is refused, and why, is read."""
+    series = sorted((ROOT / "ci" / "kernel" / "patches" / "7.3").glob("*.patch"))
+    added = "".join(patch.read_text() for patch in series if "preserve-device-files" in patch.name)
+    refusal = "+\tif (IS_ENABLED(CONFIG_VFIO_PCI_ZDEV_KVM))\n+\t\treturn false;\n"
+    before, found, _ = added.partition(refusal)
+    assert found
+    assert before.rstrip().endswith("*/"), "the reason stands above it"
+    assert "vfio_pci_zdev_open_device()" in before[before.rindex("/*") :]
