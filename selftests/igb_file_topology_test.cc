@@ -8,21 +8,12 @@
 #include <type_traits>
 
 #include "drivers/access/result_matchers.h"
-#include "fixtures/device_file/pci_path.h"
 #include "fixtures/igb/igb_continuity.h"
 
 namespace carryover {
 namespace {
 
-class IgbFileTopology : public IgbFile {
- protected:
-  // As the kernel that runs has enumerated it.
-  [[nodiscard]] Result<PciPath> PathNow() const {
-    const auto listed = Devices::Get().Find(driver_name(), device_index());
-    if (!listed) return std::unexpected(listed.error());
-    return ReadPciPath(Devices::Get().sysfs(), listed->address);
-  }
-};
+class IgbFileTopology : public IgbFile {};
 
 static_assert(std::has_unique_object_representations_v<PciPath>);
 

@@ -10,12 +10,9 @@
 #include <linux/vfio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
-#include <functional>
 #include <memory>
 #include <optional>
 
@@ -23,6 +20,7 @@
 #include "drivers/access/driver_watch.h"
 #include "drivers/access/event_wait.h"
 #include "drivers/access/result_matchers.h"
+#include "fixtures/child_process/child_process.h"
 #include "fixtures/device_file/carried_device.h"
 #include "fixtures/device_file/in_flight.h"
 #include "fixtures/device_need/device_need.h"
@@ -37,15 +35,6 @@ UniqueFd Memfd() {
   UniqueFd fd(memfd_create("rule", MFD_CLOEXEC));
   EXPECT_TRUE(fd.valid()) << strerrordesc_np(errno);
   return fd;
-}
-
-// What a process exits with that does this and dies, with all it has open. No assertions in it.
-int StatusOfChild(const std::function<int()>& work) {
-  const pid_t child = fork();
-  if (child == 0) std::_Exit(work());
-  int status = -1;
-  EXPECT_EQ(waitpid(child, &status, 0), child) << strerrordesc_np(errno);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 class VfioFileRules : public ::testing::Test {

@@ -23,11 +23,6 @@ namespace {
 
 class VfioFreezeIncoming : public IgbFile {
  protected:
-  [[nodiscard]] static const Sysfs& sysfs() { return Devices::Get().sysfs(); }
-  [[nodiscard]] std::filesystem::path Attribute(std::string_view name) {
-    return sysfs().FunctionPath(carried().listed().address) / name;
-  }
-
   // A kexec that another file, of the device that is not handed over, refuses; all that was armed
   // by now is frozen before.
   void ArmRefusedKexec() {

@@ -15,7 +15,6 @@
 
 #include "drivers/access/binding.h"
 #include "drivers/access/result_matchers.h"
-#include "fixtures/device_file/pci_path.h"
 #include "fixtures/igb/igb_continuity.h"
 #include "fixtures/kernel_log/kernel_log.h"
 
@@ -53,9 +52,6 @@ class Mapping {
 class VfioIncomingRules : public IgbFile {
  protected:
   [[nodiscard]] const LiveUpdateSession& session() { return carried().incoming(); }
-  [[nodiscard]] static const Sysfs& sysfs() { return Devices::Get().sysfs(); }
-  [[nodiscard]] PciAddress address() { return carried().listed().address; }
-
   [[nodiscard]] std::vector<PciAddress> Bridges() { return BridgesAbove(sysfs(), address()); }
 
   [[nodiscard]] Result<UniqueFd> OpenCdev() { return OpenVfioCdev(address(), sysfs()); }

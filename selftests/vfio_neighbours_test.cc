@@ -10,7 +10,6 @@
 
 #include "drivers/access/binding.h"
 #include "drivers/access/result_matchers.h"
-#include "fixtures/device_file/pci_path.h"
 #include "fixtures/igb/igb_continuity.h"
 #include "fixtures/kernel_log/kernel_log.h"
 
@@ -20,20 +19,7 @@ namespace {
 constexpr std::size_t kPayload = 65536;
 constexpr std::string_view kNative = "igb";  // the kernel's driver
 
-class NeighbourFile : public FileContinuity {
- protected:
-  explicit NeighbourFile(unsigned index) : FileContinuity("igb", index) {}
-
-  [[nodiscard]] static const Sysfs& sysfs() { return Devices::Get().sysfs(); }
-  [[nodiscard]] static PciAddress AddressOf(unsigned index) {
-    return Devices::Get().Find("igb", index)->address;
-  }
-  [[nodiscard]] PciAddress address() const { return AddressOf(device_index()); }
-  [[nodiscard]] Result<PciPath> PathNow() const { return ReadPciPath(sysfs(), address()); }
-  [[nodiscard]] std::filesystem::path Attribute(std::string_view name) const {
-    return sysfs().FunctionPath(address()) / name;
-  }
-};
+PciAddress AddressOf(unsigned index) { return Devices::Get().Find("igb", index)->address; }
 
 struct PlaceAndCopyRecord {
   PciPath path;
@@ -43,14 +29,8 @@ struct PlaceAndCopyRecord {
 // Below the same bridge as the device of the other tests.
 constexpr unsigned kNeighbour = 2;
 
-class VfioNeighbour : public NeighbourFile {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kFile, .driver = "igb", .devices = kNeighbour + 1};
-
+class VfioNeighbour : public IgbFileOf<kNeighbour> {
  protected:
-  VfioNeighbour() : NeighbourFile(kNeighbour) {}
-
   [[nodiscard]] std::shared_ptr<CarriedDevice> Other() const {
     return CarriedDevice::Of(driver_name(), kIgbOfFiles);
   }
@@ -125,14 +105,8 @@ VERIFY(VfioNeighbour, ComesBackWithoutItsVirtualFunctions) {
 constexpr unsigned kGrouped = 3;
 constexpr unsigned kMate = 4;
 
-class VfioGroupMate : public NeighbourFile {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kFile, .driver = "igb", .devices = kMate + 1};
-
+class VfioGroupMate : public IgbFileOf<kGrouped, kMate + 1> {
  protected:
-  VfioGroupMate() : NeighbourFile(kGrouped) {}
-
   void SetUp() override {
     if (Continuity::Get().half() == Half::kArm) {
       if (sysfs().IommuGroup(AddressOf(kGrouped)) != sysfs().IommuGroup(AddressOf(kMate))) {
@@ -140,7 +114,7 @@ class VfioGroupMate : public NeighbourFile {
       }
       ASSERT_OK(Devices::Get().Bind(driver_name(), kMate));
     }
-    NeighbourFile::SetUp();
+    IgbFileOf::SetUp();
   }
 };
 

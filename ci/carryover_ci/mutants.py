@@ -34,8 +34,8 @@ from carryover_ci.kernel_build import build_kernel
 from carryover_ci.kernel_source import kernel_source
 from carryover_ci.program import ROOT, tests_of
 from carryover_ci.progress import Progress
-from carryover_ci.results import GOOD, RunResults, json_lines
-from carryover_ci.run import Failure, exit_with, run_logged
+from carryover_ci.results import GOOD, RunResults, json_lines, run_in
+from carryover_ci.run import Failure, exit_with
 
 _MUTANTS = ROOT / "ci" / "kernel" / "mutants"
 _OUT = ROOT / "out" / "mutants"
@@ -169,20 +169,13 @@ def _build(mutant: Mutant, log: Path, progress: Progress) -> Path | None:
 
 def _run(bench: Bench, out: Path, progress: Progress, *more: str) -> Path:
     """Runs the suite as ci/bench does, with its results in `out`; returns the log."""
-    log = out / "bench.log"
     results = out / "results.jsonl"
     results.unlink(missing_ok=True)
     arguments = [f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS]
     arguments += ["--carryover-out", str(out), "--carryover-reruns", "0", *more]
     environment = {**os.environ, **bench.environment()}
-    with progress.step(out.name) as step:
-        run_logged(
-            pytest_command(bench, arguments),
-            log,
-            lambda line: step.update(line.strip()[:70]),
-            folder=ROOT,
-            environment=environment,
-        )
+    command = pytest_command(bench, arguments)
+    _, log = run_in(out, command, environment, out.name, progress)
     if not results.exists():
         raise Failure(f"the bench could not be used, which says nothing about {out.name}: {log}")
     return log

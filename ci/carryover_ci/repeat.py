@@ -13,17 +13,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 
 from carryover_ci.cache import write_whole
 from carryover_ci.program import ROOT
 from carryover_ci.progress import Progress
-from carryover_ci.results import RunResults
-from carryover_ci.run import run_logged
+from carryover_ci.results import RunResults, run_in
 
 OUT = ROOT / "out" / "repeat"
 
@@ -94,21 +92,17 @@ def repeat(
     """
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
-    numbers = count(1)
+    numbers = iter(range(1, times + 1))
     runs: list[Run] = []
     lock = threading.Lock()
     stopped = threading.Event()
 
-    def next_numbers() -> Iterator[int]:
-        while not stopped.is_set():
-            with lock:
-                number = next(numbers)
-            if number > times:
-                return
-            yield number
+    def next_number() -> int | None:
+        with lock:
+            return None if stopped.is_set() else next(numbers, None)
 
     def work(folder: Path) -> None:
-        for number in next_numbers():
+        while number := next_number():
             run = _run(number, command_in(folder), folder, progress)
             if run.bad and stopped.is_set():
                 return  # Ctrl-C went to all processes
@@ -136,14 +130,7 @@ def _run(number: int, command: list[str], folder: Path, progress: Progress) -> R
     folder.mkdir()
     started = time.monotonic()
     environment = {**os.environ, "CARRYOVER_STARTED": str(time.time())}
-    with progress.step(f"run {number}") as step:
-        status = run_logged(
-            command,
-            folder / "bench.log",
-            lambda line: step.update(line.strip()[:70]),
-            folder=ROOT,
-            environment=environment,
-        )
+    status, _ = run_in(folder, command, environment, f"run {number}", progress)
     seconds = round(time.monotonic() - started, 1)
     results = RunResults.read(folder)
     bad = results.bad()

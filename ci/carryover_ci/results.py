@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a run of the runner left behind, to be judged (results.jsonl, docs/results.md)."""
+"""A run of the runner, and what it left behind, to be judged (results.jsonl)."""
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from carryover_ci.program import ROOT
+from carryover_ci.progress import Progress
+from carryover_ci.run import run_logged
 
 GOOD = ("PASS", "SKIP")
 
@@ -16,6 +21,29 @@ def json_lines(file: Path) -> list[dict[str, Any]]:
         return []
     lines = file.read_text().splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+
+
+def run_in(
+    folder: Path,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    name: str,
+    progress: Progress,
+) -> tuple[int, Path]:
+    """Runs `command`, with its output in `folder`, as a step of this name.
+
+    Returns its exit status and its log.
+    """
+    log = folder / "bench.log"
+    with progress.step(name) as step:
+        status = run_logged(
+            command,
+            log,
+            lambda line: step.update(line.strip()[:70]),
+            folder=ROOT,
+            environment=environment,
+        )
+    return status, log
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,7 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         """Labgrid's arguments, with environment variables put in, and without reboot."""
         written = (self.cpu, self.memory, self.extra_args)  # type: ignore[has-type]
         extra_args = written[2]
-        if f"${IDLE_FUNCTION}" in extra_args:
-            self._idle_function = IdleFunctionServer()
+        if self._idle_function is not None:
             path = str(self._idle_function.path)
             extra_args = extra_args.replace(f"${IDLE_FUNCTION}", path)
         filled = (self.cpu, written[1], extra_args)
@@ -98,6 +97,17 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             Infrastructure: QEMU does not start. The message has what it said.
             BadInput: The host port for SSH is in use.
         """
+        if f"${IDLE_FUNCTION}" in self.extra_args:
+            self._idle_function = IdleFunctionServer()
+        try:
+            self._start(watch, console, error_log, append)
+        except BaseException:
+            self._end_idle_function()
+            raise
+        self.qmp.execute("cont")
+
+    def _start(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
+        """QEMU, which waits, and whoever reads from it."""
         self.target.activate(self)
         # A pipe, not labgrid's socket: QEMU writes byte by byte, a socket holds some 300 such
         # messages, and what does not fit is dropped.
@@ -133,7 +143,6 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             target=self._wait, args=(child, watch, error_log), name="qemu", daemon=True
         )
         self._waiter.start()
-        self.qmp.execute("cont")
 
     def power_off(self) -> None:
         """Ends QEMU and waits until all it said is recorded. Does nothing if it does not run."""
@@ -152,11 +161,14 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             self._recorder.join(_QUIT_LIMIT)
         if self._waiter is not None:
             self._waiter.join(_QUIT_LIMIT)
+        self._end_idle_function()
+        self.status = 0
+        self.target.deactivate(self)
+
+    def _end_idle_function(self) -> None:
         if self._idle_function is not None:
             self._idle_function.close()
             self._idle_function = None
-        self.status = 0
-        self.target.deactivate(self)
 
     def on(self) -> None:
         """Not for the bench: its power goes on with power_on(), and readers."""

@@ -14,9 +14,9 @@ from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.events import TestInfo
 from carryover.identity import BootIdentity
 from carryover.program import ProgramOnTarget
+from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.results import RunOutput
 from carryover.strategy import KexecStrategy
-from carryover.test_options import NO_OPTIONS, TestOptions
 from carryover.verdict import TestResult, Verdict
 
 # Errors of `verify` by which the kernel has lost all that was armed.
@@ -37,7 +37,7 @@ class Campaign:
         output: RunOutput,
         display: Display,
         *,
-        options: TestOptions = NO_OPTIONS,
+        options: ProgramOptions = NO_OPTIONS,
         reruns: int = 8,
     ) -> None:
         self._strategy = strategy

@@ -13,7 +13,7 @@ import pytest
 from carryover.errors import BadInput
 from carryover.events import TestInfo
 from carryover.program import list_tests
-from carryover.test_options import TestOptions
+from carryover.program_options import ProgramOptions
 
 
 class ProgramFile(pytest.File):
@@ -21,7 +21,7 @@ class ProgramFile(pytest.File):
 
     def collect(self) -> Iterator[Suite]:
         try:
-            tests = list_tests(self.path, TestOptions.of(self.config))
+            tests = list_tests(self.path, ProgramOptions.of(self.config))
         except BadInput as error:
             raise self.CollectError(str(error)) from error
         for line in sorted(_marker_lines(tests)):

@@ -22,6 +22,8 @@ from pathlib import Path
 
 from carryover.errors import Infrastructure
 
+_LOGGER = logging.getLogger(__name__)
+
 _HEADER = struct.Struct("<HHIII")  # message id, command, size with header, flags, errno
 _REPLY = 1
 _NO_REPLY = 1 << 4
@@ -150,7 +152,6 @@ class IdleFunctionServer:
         self._listener.bind(str(self.path))
         self._listener.listen(1)
         self._connection: socket.socket | None = None
-        self._logger = logging.getLogger(__name__)
         self._thread = threading.Thread(target=self._serve, name="idle-function", daemon=True)
         self._thread.start()
 
@@ -169,7 +170,7 @@ class IdleFunctionServer:
             self._connection, _ = self._listener.accept()
             serve(self._connection, IdleFunction())
         except (OSError, Infrastructure) as error:
-            self._logger.debug("ended: %s", error)
+            _LOGGER.debug("ended: %s", error)
 
 
 def serve(connection: socket.socket, function: IdleFunction) -> None:
@@ -188,7 +189,7 @@ def serve(connection: socket.socket, function: IdleFunction) -> None:
         try:
             answer = function.answer(command, data)
         except Refused as refused:
-            logging.getLogger(__name__).debug("refused: %s", refused)
+            _LOGGER.debug("refused: %s", refused)
             answer, error = b"", _EINVAL
         if flags & _NO_REPLY:
             continue

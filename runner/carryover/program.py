@@ -11,7 +11,7 @@ from pathlib import Path
 
 from carryover.errors import BadInput, ProtocolError
 from carryover.events import Event, TestInfo, parse
-from carryover.test_options import NO_OPTIONS, TestOptions
+from carryover.program_options import NO_OPTIONS, ProgramOptions
 
 _LIST_LIMIT = 30.0
 
@@ -21,7 +21,7 @@ EXIT_CANNOT = 3
 EXIT_REFUSED = 4
 
 
-def list_tests(program: Path, options: TestOptions = NO_OPTIONS) -> list[TestInfo]:
+def list_tests(program: Path, options: ProgramOptions = NO_OPTIONS) -> list[TestInfo]:
     """Asks the program which tests it holds; touches nothing.
 
     Raises:
@@ -67,7 +67,7 @@ class ProgramOnTarget:
     claims: tuple[str, ...] = ("memory",)
     iommu_mode: str = "iommufd"
     time_scale: float = 1.0
-    options: TestOptions = NO_OPTIONS
+    options: ProgramOptions = NO_OPTIONS
 
     def command(self, verb: str, names: Iterable[str] = (), *extra: str) -> str:
         """A shell command line for the target that reports by JSON lines."""

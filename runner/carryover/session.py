@@ -20,10 +20,10 @@ from carryover.campaign import Campaign
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.plan import Plan
+from carryover.program_options import ProgramOptions
 from carryover.reports import reports
 from carryover.results import RunOutput, log_path
 from carryover.strategy import KexecStrategy, Sinks
-from carryover.test_options import TestOptions
 from carryover.verdict import TestResult, Verdict
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class CarryoverSession:
             strategy,
             output,
             self._display,
-            options=TestOptions.of(self._config),
+            options=ProgramOptions.of(self._config),
             reruns=self._config.getoption("carryover_reruns"),
         )
         self._results = self._campaign.run([item.info for item in self._items.values()])

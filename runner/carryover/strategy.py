@@ -18,9 +18,9 @@ from carryover.journal import start_time
 from carryover.kernel_messages import KernelMessage, Meaning
 from carryover.observation import ConsoleLine, Crashed, DeadlineExpired, Watch
 from carryover.program import ProgramOnTarget
+from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.remote import RemoteCommand
 from carryover.resources import PciTestDevice
-from carryover.test_options import NO_OPTIONS, TestOptions
 from carryover.verdict import Verdict
 
 CLAIMS = ["memory", "file", "mapping", "stream", "interrupt"]
@@ -109,7 +109,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             raise StrategyError("observe() comes before power-on: nothing may go unseen")
         return self._sinks
 
-    def on_target(self, options: TestOptions = NO_OPTIONS) -> ProgramOnTarget:
+    def on_target(self, options: ProgramOptions = NO_OPTIONS) -> ProgramOnTarget:
         """The program on this target, with the target's devices and claims."""
         devices = [r for r in self.target.resources if isinstance(r, PciTestDevice)]
         return ProgramOnTarget(

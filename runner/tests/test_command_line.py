@@ -6,9 +6,9 @@ import shlex
 import pytest
 
 from carryover.program import ProgramOnTarget
-from carryover.test_options import TestOptions
+from carryover.program_options import ProgramOptions
 
-OPTIONS = TestOptions(soak=5, chain=10)
+OPTIONS = ProgramOptions(soak=5, chain=10)
 
 
 @pytest.mark.parametrize("verb", ["run", "arm", "verify"])

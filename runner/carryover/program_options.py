@@ -7,7 +7,7 @@ import pytest
 
 
 @dataclass(frozen=True)
-class TestOptions:
+class ProgramOptions:
     """What the program is told of its tests, the same in all its verbs of a run.
 
     Attributes:
@@ -16,14 +16,12 @@ class TestOptions:
         chain: Tests that go on after their first kexec do so for at least this many in a row.
     """
 
-    __test__ = False  # pytest: no test class
-
     hidden: bool = False
     soak: int = 1
     chain: int = 1
 
     @classmethod
-    def of(cls, config: pytest.Config) -> "TestOptions":
+    def of(cls, config: pytest.Config) -> "ProgramOptions":
         """As the command line of pytest has them."""
         return cls(
             hidden=config.getoption("carryover_hidden"),
@@ -40,4 +38,4 @@ class TestOptions:
         ]
 
 
-NO_OPTIONS = TestOptions()
+NO_OPTIONS = ProgramOptions()
