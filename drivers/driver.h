@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -37,6 +38,24 @@ struct DriverTraits {
   std::size_t max_in_flight =
       0;  // DmaCopy's of the largest length that Copy() takes before a Wait()
   InterruptKind interrupt = InterruptKind::kMsix;  // kind that RaiseInterrupt() uses, vector 0
+  // Source, destination and length of a DmaCopy are multiples of it, a power of two. A device may
+  // tell it only when it runs: valid after Start() or Attach(), 1 before.
+  std::size_t alignment = 1;
+};
+
+// Logical blocks of a disk.
+struct BlockRange {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+
+  friend bool operator==(const BlockRange&, const BlockRange&) = default;
+};
+
+// What the user says of a device, besides what it is.
+struct DriverOptions {
+  // The blocks that a disk's driver copies through: it overwrites them, and touches no other.
+  // Without it such a driver does not start (EINVAL).
+  std::optional<BlockRange> scratch = std::nullopt;
 };
 
 // States: made (only Start(), Attach() and Stop() are allowed), running after Start(), quiesced
@@ -60,8 +79,9 @@ class Driver {
 
   // Posts the copies and returns at once; one doorbell for all of them. The device reads [source,
   // +length) and writes [destination, +length), and no byte besides outside its region. Order
-  // between copies is not promised. Errors: EINVAL (length 0 or above max_copy_bytes, or a range
-  // that ends beyond the last IOVA), ENOSPC (more than fits); nothing was posted then.
+  // between copies is not promised. Errors: EINVAL (length 0 or above max_copy_bytes, not
+  // aligned, or a range that ends beyond the last IOVA), ENOSPC (more than fits); nothing was
+  // posted then.
   [[nodiscard]] virtual Result<void> Copy(std::span<const DmaCopy> copies) = 0;
 
   // Returns when every posted copy is complete and its data visible to the CPU; at once if none is
@@ -104,7 +124,7 @@ struct DriverEntry {
   std::string_view name;
   // True if the driver can drive this function.
   bool (*probe)(PciId id);
-  std::unique_ptr<Driver> (*make)(PciDevice& device);
+  std::unique_ptr<Driver> (*make)(PciDevice& device, const DriverOptions& options);
 };
 
 }  // namespace carryover

@@ -62,7 +62,7 @@ TEST(Registry, NamesAreUniqueAndListed) {
 TEST(Registry, MakesDriversOfTheirOwnName) {
   AnyDevice device;
   for (const DriverEntry* entry : Drivers()) {
-    const auto driver = entry->make(device);
+    const auto driver = entry->make(device, {});
     ASSERT_NE(driver, nullptr) << entry->name;
     EXPECT_EQ(driver->traits().name, entry->name);
   }

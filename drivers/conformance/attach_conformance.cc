@@ -275,7 +275,7 @@ TEST_P(DriverConformance, RefusesAnotherDevice) {
   ASSERT_OK(driver_->Save());
   const auto twin = GetParam().make_device();
   arena_->MapIn(twin->device().iommu());
-  const auto other = GetParam().entry->make(twin->device());
+  const auto other = GetParam().entry->make(twin->device(), GetParam().options);
   EXPECT_THAT(other->Attach(arena_->region()), FailsWith(EIO));
   ASSERT_OK(twin->device().SetBusMaster(true));
   EXPECT_THAT(other->Attach(arena_->region()), FailsWith(EIO));

@@ -47,6 +47,10 @@ struct ConformanceCase {
   std::function<std::unique_ptr<ConformanceDevice>()> make_device;
   // False for a device that takes a write which the IOMMU refuses for done. QEMU's devices do.
   bool notices_refused_writes = true;
+  // False for a device without rings, that takes a doorbell a copy.
+  bool batches = true;
+  // What the driver is made with.
+  DriverOptions options = {};
 };
 
 // What GoogleTest prints.

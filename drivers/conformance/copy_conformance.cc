@@ -149,6 +149,7 @@ TEST_P(DriverConformance, WaitsForAllBatchesThatWerePosted) {
 }
 
 TEST_P(DriverConformance, RingsTheDoorbellOnceForABatch) {
+  if (!GetParam().batches) GTEST_SKIP() << "this device has no rings: a doorbell a copy";
   Start();
   const std::size_t before = device_->doorbells();
   const auto copies = Batch(std::min<std::size_t>(traits().max_in_flight, 50), 1000);

@@ -37,7 +37,9 @@ class DriverConformance : public testing::TestWithParam<ConformanceCase> {
   // A pool of another size; before Start().
   void ResizePool(std::size_t size);
   // A driver object for the same device.
-  [[nodiscard]] std::unique_ptr<Driver> MakeDriver() { return GetParam().entry->make(pci()); }
+  [[nodiscard]] std::unique_ptr<Driver> MakeDriver() {
+    return GetParam().entry->make(pci(), GetParam().options);
+  }
 
   [[nodiscard]] FakePciDevice& pci() { return device_->device(); }
   [[nodiscard]] const DriverTraits& traits() const { return driver_->traits(); }

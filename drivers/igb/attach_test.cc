@@ -10,11 +10,12 @@ TEST_P(IgbOnBoth, AttachRefusesAStateThatIsWholeButNotOurs) {
   Start();
   ExpectCopies();
   ASSERT_OK(driver_->Save());
-  const SavedState good = memory().saved;
+  const SavedState good = saved();
   const auto refuses = [&](const char* what, SavedState state) {
-    state.checksum = Checksum(state);
-    memory().saved = state;
-    EXPECT_THAT(Entry().make(fake_.device())->Attach(arena_.region()), FailsWith(EINVAL)) << what;
+    state.checksum = state.Sum();
+    saved() = state;
+    EXPECT_THAT(Entry().make(fake_.device(), {})->Attach(arena_.region()), FailsWith(EINVAL))
+        << what;
   };
   const auto with = [&good](auto change) {
     SavedState state = good;
@@ -26,11 +27,12 @@ TEST_P(IgbOnBoth, AttachRefusesAStateThatIsWholeButNotOurs) {
   refuses("a newer version", with([](SavedState& s) { ++s.version; }));
   refuses("vendor", with([](SavedState& s) { s.vendor ^= 1; }));
   refuses("device", with([](SavedState& s) { s.device = 0x10ca; }));
+  refuses("another driver", with([](SavedState& s) { ++s.driver; }));
   refuses("IOVA", with([](SavedState& s) { s.iova += 4096; }));
-  refuses("transmit tail", with([](SavedState& s) { s.tx_tail = kTxRingSize; }));
-  refuses("receive tail", with([](SavedState& s) { s.rx_tail = kRxRingSize; }));
-  memory().saved = good;
-  driver_ = Entry().make(fake_.device());
+  refuses("transmit tail", with([](SavedState& s) { s.positions[0] = kTxRingSize; }));
+  refuses("receive tail", with([](SavedState& s) { s.positions[1] = kRxRingSize; }));
+  saved() = good;
+  driver_ = Entry().make(fake_.device(), {});
   ASSERT_OK(driver_->Attach(arena_.region()));
   ExpectCopies();
 }
@@ -45,7 +47,7 @@ TEST_P(IgbOnBoth, AttachRefusesADeviceThatIsElsewhere) {
         Rdbah::kOffset, Rdlen::kOffset, Rdh::kOffset, Rdt::kOffset}) {
     const std::uint32_t was = Register(offset);
     fake_.SetRegister(offset, was ^ 128);
-    EXPECT_THAT(Entry().make(fake_.device())->Attach(arena_.region()), FailsWith(EIO))
+    EXPECT_THAT(Entry().make(fake_.device(), {})->Attach(arena_.region()), FailsWith(EIO))
         << std::hex << offset;
     fake_.SetRegister(offset, was);
   }
@@ -53,11 +55,11 @@ TEST_P(IgbOnBoth, AttachRefusesADeviceThatIsElsewhere) {
        {Txdctl::kOffset, Rxdctl::kOffset, Tctl::kOffset, Rctl::kOffset}) {
     const std::uint32_t was = Register(offset);
     fake_.SetRegister(offset, was & ~(Txdctl::kEnable | Tctl::kEnable));
-    EXPECT_THAT(Entry().make(fake_.device())->Attach(arena_.region()), FailsWith(EIO))
+    EXPECT_THAT(Entry().make(fake_.device(), {})->Attach(arena_.region()), FailsWith(EIO))
         << std::hex << offset;
     fake_.SetRegister(offset, was);
   }
-  driver_ = Entry().make(fake_.device());
+  driver_ = Entry().make(fake_.device(), {});
   ASSERT_OK(driver_->Attach(arena_.region()));
   ExpectCopies();
 }
@@ -66,7 +68,7 @@ TEST_P(IgbOnBoth, AttachRefusesADeviceThatIsElsewhere) {
 TEST_P(IgbOnBoth, AttachWritesNoRegister) {
   Start();
   ASSERT_OK(driver_->Save());
-  driver_ = Entry().make(fake_.device());
+  driver_ = Entry().make(fake_.device(), {});
   fake_.ForgetAccesses();
   ASSERT_OK(driver_->Attach(arena_.region()));
   EXPECT_THAT(fake_.writes(), testing::IsEmpty());

@@ -11,11 +11,13 @@ namespace {
 using igb::FakeIgb;
 
 // As igb::Entry(), but a link that needs no time: half a second a Start() is long for a fake.
-const DriverEntry kQuickIgb{
-    .name = igb::Entry().name, .probe = igb::Entry().probe, .make = [](PciDevice& device) {
-      return igb::MakeDriver(device, {.before_mac = std::chrono::milliseconds(0),
-                                      .after_mac = std::chrono::milliseconds(0)});
-    }};
+const DriverEntry kQuickIgb{.name = igb::Entry().name,
+                            .probe = igb::Entry().probe,
+                            .make = [](PciDevice& device, const DriverOptions&) {
+                              return igb::MakeDriver(device,
+                                                     {.before_mac = std::chrono::milliseconds(0),
+                                                      .after_mac = std::chrono::milliseconds(0)});
+                            }};
 
 INSTANTIATE_TEST_SUITE_P(
     Igb, DriverConformance,

@@ -7,6 +7,7 @@
 #include <optional>
 #include <thread>
 
+#include "drivers/contract/poll.h"
 #include "drivers/igb/registers.h"
 
 namespace carryover::igb {
@@ -26,24 +27,18 @@ void Mac::Change(std::size_t offset, std::uint32_t clear, std::uint32_t set) {
   Write(offset, (Read(offset) & ~clear) | set);
 }
 
-Result<void> Mac::CheckPresent(const char* during) {
+Result<void> Mac::CheckPresent(std::string_view during) {
   if (Read(Status::kOffset) != kAllOnes) return {};
   return Fail(ENODEV, fmt::format("igb: {}: STATUS reads as all ones: the device is gone", during));
 }
 
 template <typename Done>
 Result<void> Mac::Poll(Done done, std::chrono::nanoseconds interval, Deadline deadline,
-                       const char* what) {
-  while (true) {
-    // Read before the device's answer: what is true at the deadline still counts.
-    const bool last = deadline.Passed();
-    if (auto present = CheckPresent(what); !present) return present;
-    if (done()) return {};
-    if (last)
-      return Fail(ETIMEDOUT, fmt::format("igb: {} (STATUS {:#010x}, CTRL {:#010x})", what,
-                                         Read(Status::kOffset), Read(Ctrl::kOffset)));
-    std::this_thread::sleep_for(interval);
-  }
+                       std::string_view what) {
+  auto result = PollUntil(*this, done, interval, deadline, what);
+  if (result || result.error().code != ETIMEDOUT) return result;
+  return Fail(ETIMEDOUT, fmt::format("igb: {} (STATUS {:#010x}, CTRL {:#010x})", what,
+                                     Read(Status::kOffset), Read(Ctrl::kOffset)));
 }
 
 // 5.2.3.3: the function issues no new requests, and says when the last one is done.

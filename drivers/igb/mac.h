@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "drivers/access/deadline.h"
 #include "drivers/access/iommu.h"
@@ -30,7 +31,7 @@ class Mac {
       : mmio_(mmio), emulated_(emulated), settling_(settling) {}
 
   // ENODEV if the device reads as all ones.
-  [[nodiscard]] Result<void> CheckPresent(const char* during);
+  [[nodiscard]] Result<void> CheckPresent(std::string_view during);
 
   // Masks interrupts, ends all DMA, resets the function (not the PHY) and waits until it has read
   // its EEPROM again.
@@ -79,7 +80,7 @@ class Mac {
   // Polls until `done`, sleeping `interval` between two reads.
   template <typename Done>
   [[nodiscard]] Result<void> Poll(Done done, std::chrono::nanoseconds interval, Deadline deadline,
-                                  const char* what);
+                                  std::string_view what);
 
   Mmio& mmio_;
   bool emulated_;

@@ -24,8 +24,9 @@ TEST_P(IgbOnBoth, ConfiguresTheDevice) {
     fake_.SetRegister(offset, 0x3);
   }
   Start();
-  const Iova tx = arena_.region().iova + offsetof(RegionLayout, tx);
-  const Iova rx = arena_.region().iova + offsetof(RegionLayout, rx);
+  const Iova rings = arena_.region().iova + ContractDriver::kStateSize;
+  const Iova tx = rings + offsetof(RegionLayout, tx);
+  const Iova rx = rings + offsetof(RegionLayout, rx);
   struct Row {
     const char* name;
     std::size_t offset;
@@ -110,14 +111,14 @@ TEST_P(IgbOnBoth, StopGivesThePhyBackToAutoNegotiation) {
 
 // A link on real hardware needs the time that Entry()'s driver gives it; QEMU's does not.
 TEST_F(IgbHardware, EntryGivesTheLinkItsTime) {
-  driver_ = Entry().make(fake_.device());
+  driver_ = Entry().make(fake_.device(), {});
   const auto begin = std::chrono::steady_clock::now();
   Start();
   EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(550));
 }
 
 TEST_F(IgbQemu, EntryDoesNotWaitForTheLink) {
-  driver_ = Entry().make(fake_.device());
+  driver_ = Entry().make(fake_.device(), {});
   const auto begin = std::chrono::steady_clock::now();
   Start();
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(500));

@@ -11,6 +11,7 @@
 #include "drivers/access/event_wait.h"
 #include "drivers/access/result_matchers.h"
 #include "drivers/conformance/arena.h"
+#include "drivers/contract/contract_driver.h"
 #include "drivers/igb/fake/fake_igb.h"
 #include "drivers/igb/igb.h"
 #include "drivers/igb/region.h"
@@ -52,7 +53,11 @@ class IgbBench : public testing::Test {
     ASSERT_TRUE(arena_.Matches());
   }
   [[nodiscard]] RegionLayout& memory() const {
-    return *reinterpret_cast<RegionLayout*>(arena_.region().memory.data());
+    return *reinterpret_cast<RegionLayout*>(arena_.region().memory.data() +
+                                            ContractDriver::kStateSize);
+  }
+  [[nodiscard]] SavedState& saved() const {
+    return *reinterpret_cast<SavedState*>(arena_.region().memory.data());
   }
   [[nodiscard]] std::uint32_t Register(std::size_t offset) const { return fake_.Register(offset); }
 
