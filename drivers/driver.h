@@ -37,7 +37,8 @@ struct DriverTraits {
   std::size_t max_copy_bytes = 0;  // largest DmaCopy::length
   std::size_t max_in_flight =
       0;  // DmaCopy's of the largest length that Copy() takes before a Wait()
-  InterruptKind interrupt = InterruptKind::kMsix;  // kind that RaiseInterrupt() uses, vector 0
+  InterruptKind interrupt = InterruptKind::kMsix;  // that RaiseInterrupt() uses,
+  unsigned vector = 0;                             // and which of its vectors
   // Source, destination and length of a DmaCopy are multiples of it, a power of two. A device may
   // tell it only when it runs: valid after Start() or Attach(), 1 before.
   std::size_t alignment = 1;
@@ -72,9 +73,9 @@ class Driver {
   // Resets the device, in any state, and makes it ready to copy; what was posted is forgotten.
   // `region` is at least traits().region_size, page aligned in memory and IOVA, and outlives the
   // driver or the next Stop(); what it contains does not matter, a saved state in it is made
-  // invalid. Bus master is on after return. Guarantees: no interrupt is raised; nothing is written
-  // outside the region. Errors: ENODEV, ETIMEDOUT (hardware never ready), EINVAL (region). After an
-  // error the driver is as it was made.
+  // invalid. Bus master is on after return. Guarantees: traits().vector is not raised; nothing is
+  // written outside the region. Errors: ENODEV, ETIMEDOUT (hardware never ready), EINVAL (region).
+  // After an error the driver is as it was made.
   [[nodiscard]] virtual Result<void> Start(DmaRegion region, Deadline deadline) = 0;
 
   // Posts the copies and returns at once; one doorbell for all of them. The device reads [source,
@@ -89,8 +90,8 @@ class Driver {
   // refuses ends in ETIMEDOUT or EIO; but a device may not notice that a write was refused.
   [[nodiscard]] virtual Result<void> Wait(Deadline deadline) = 0;
 
-  // Makes the device raise vector 0 of traits().interrupt once. The caller has enabled it on the
-  // PciDevice.
+  // Makes the device raise traits().vector of traits().interrupt once. The caller has enabled it on
+  // the PciDevice.
   [[nodiscard]] virtual Result<void> RaiseInterrupt() = 0;
 
   // After return the device does no DMA and raises no interrupt until Resume() or Start(). Posted

@@ -47,8 +47,12 @@ struct ConformanceCase {
   std::function<std::unique_ptr<ConformanceDevice>()> make_device;
   // False for a device that takes a write which the IOMMU refuses for done. QEMU's devices do.
   bool notices_refused_writes = true;
-  // False for a device without rings, that takes a doorbell a copy.
-  bool batches = true;
+  // Doorbells that a batch of any size takes: 2 for a disk, which is written first and read then.
+  // 0 for a device without rings, which takes some for each copy.
+  std::size_t doorbells_a_batch = 1;
+  // False for a device whose own administration interrupts, too, by other vectors than the one that
+  // RaiseInterrupt() uses.
+  bool other_vectors_are_silent = true;
   // What the driver is made with.
   DriverOptions options = {};
 };

@@ -56,7 +56,7 @@ void DriverConformance::ExpectWorks() {
 void DriverConformance::EnableInterrupts() {
   if (!events_) {
     ASSERT_OK_AND_ASSIGN(const unsigned count, pci().InterruptVectors(traits().interrupt));
-    ASSERT_GE(count, 1);
+    ASSERT_GT(count, traits().vector);
     auto events = EventSet::Create(count);
     ASSERT_OK(events);
     events_ = std::make_unique<EventSet>(std::move(*events));
@@ -64,10 +64,20 @@ void DriverConformance::EnableInterrupts() {
   ASSERT_OK(pci().EnableInterrupts(traits().interrupt, events_->fds()));
 }
 
-std::uint64_t DriverConformance::TakeInterrupts(unsigned vector) {
-  const auto taken = events_->Take(vector);
+std::uint64_t DriverConformance::TakeInterrupts() {
+  const auto taken = events_->Take(traits().vector);
   EXPECT_OK(taken);
   return taken.value_or(0);
+}
+
+void DriverConformance::ExpectOtherVectorsSilent() {
+  if (!GetParam().other_vectors_are_silent) return;
+  for (unsigned vector = 0; vector < events_->fds().size(); ++vector) {
+    if (vector == traits().vector) continue;
+    const auto taken = events_->Take(vector);
+    ASSERT_OK(taken);
+    EXPECT_EQ(*taken, 0) << "vector " << vector;
+  }
 }
 
 void DriverConformance::ExpectAllFail(int code) {

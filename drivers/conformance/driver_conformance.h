@@ -61,7 +61,10 @@ class DriverConformance : public testing::TestWithParam<ConformanceCase> {
   void ExpectWorks();
   // Eventfds of all vectors of the kind that the driver uses, enabled.
   void EnableInterrupts();
-  [[nodiscard]] std::uint64_t TakeInterrupts(unsigned vector = 0);
+  // How often the driver's vector was raised since.
+  [[nodiscard]] std::uint64_t TakeInterrupts();
+  // That no other was.
+  void ExpectOtherVectorsSilent();
   // The operations that need a started driver fail with this error.
   void ExpectAllFail(int code);
   // Operations drawn by this seed, checked against a model of the memory.
