@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include "drivers/access/result_matchers.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 
 namespace carryover {
 namespace {

@@ -25,7 +25,7 @@
 #include "fixtures/device_file/in_flight.h"
 #include "fixtures/device_need/device_need.h"
 #include "fixtures/dma/driven_device.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 #include "fixtures/soak/soak.h"
 
 namespace carryover {

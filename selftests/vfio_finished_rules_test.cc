@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "drivers/access/result_matchers.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 
 namespace carryover {
 namespace {

@@ -17,7 +17,7 @@
 #include "drivers/access/event_wait.h"
 #include "fixtures/device_file/freeze_test.h"
 #include "fixtures/device_file/in_flight.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 #include "fixtures/soak/soak.h"
 
 namespace carryover {

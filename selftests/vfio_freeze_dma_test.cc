@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "drivers/access/result_matchers.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 
 namespace carryover {
 namespace {

@@ -16,7 +16,7 @@
 #include "drivers/access/mapped_bar.h"
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/refused_kexec.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 
 namespace carryover {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "fixtures/device_file/freeze_test.h"
 #include "fixtures/device_file/in_flight.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 
 namespace carryover {
 namespace {

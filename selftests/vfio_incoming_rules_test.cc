@@ -15,7 +15,7 @@
 
 #include "drivers/access/binding.h"
 #include "drivers/access/result_matchers.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 #include "fixtures/kernel_log/kernel_log.h"
 
 namespace carryover {

@@ -7,7 +7,7 @@
 
 #include "drivers/access/event_wait.h"
 #include "fixtures/device_file/freeze_test.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 
 namespace carryover {
 namespace {

@@ -12,7 +12,7 @@
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/carried_device.h"
 #include "fixtures/device_need/device_need.h"
-#include "fixtures/igb/igb_continuity.h"
+#include "fixtures/igb/igb_file.h"
 
 namespace carryover {
 namespace {

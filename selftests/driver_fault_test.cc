@@ -5,19 +5,18 @@
 
 #include <chrono>
 
-#include "fixtures/dma/device_test.h"
+#include "fixtures/driver_suites/driver_device_test.h"
 #include "fixtures/kernel_log/kernel_log.h"
 
 namespace carryover {
 namespace {
 
-class IgbFault : public DeviceTest {
+class DriverFault : public DriverDeviceTest {
  protected:
-  IgbFault() : DeviceTest("igb") {}
+  using DriverDeviceTest::DriverDeviceTest;
 };
-NEEDS_DEVICE(IgbFault, "igb");
 
-TEST_F(IgbFault, RefusedReadIsInTheKernelsLog) {
+DRIVER_TEST(DriverFault, RefusedReadIsInTheKernelsLog) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(kPage));
   ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory()));
   ASSERT_OK_AND_ASSIGN(KernelLog log, KernelLog::Open(KernelLog::From::kNow));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The claim `memory` for memory that an igb (Intel 82576) has written by DMA before the kexec, and
-// for DMA from and into that memory after it.
-#include "fixtures/igb/igb_continuity.h"
+// The claim `memory` for memory that a device has written by DMA before the kexec, and for DMA from
+// and into that memory after it: with every driver.
+#include "fixtures/driver_suites/driver_continuity.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -26,13 +26,14 @@ constexpr std::size_t kGuard = GuardedMemory::kGuard;
 // A copy of each size: intact after the kexec, guards too, and the device copies it back from
 // there.
 
-#define COPY_IS_KEPT(Name, payload, kind)                                                    \
-  CONTINUITY_TEST(IgbContinuity, Name, DmaCopyRecord,                                        \
-                  "A copy of " #payload " bytes by DMA is kept, and DMA goes on from there") \
-  ARM(IgbContinuity, Name) { ArmCopy(payload, kind, record); }                               \
-  VERIFY(IgbContinuity, Name) {                                                              \
-    ASSERT_NO_FATAL_FAILURE(VerifyCopy(record));                                             \
-    VerifyCopyGoesOn(record);                                                                \
+#define COPY_IS_KEPT(Name, bytes, kind)                                                            \
+  DRIVER_CONTINUITY_TEST_NEEDS(                                                                    \
+      DriverContinuity, Name, DmaCopyRecord,                                                       \
+      "A copy of " #bytes " bytes by DMA is kept, and DMA goes on from there", {.payload = bytes}) \
+  ARM(DriverContinuity, Name) { ArmCopy(bytes, kind, record); }                                    \
+  VERIFY(DriverContinuity, Name) {                                                                 \
+    ASSERT_NO_FATAL_FAILURE(VerifyCopy(record));                                                   \
+    VerifyCopyGoesOn(record);                                                                      \
   }
 
 COPY_IS_KEPT(OneByte, 1, PageKind::kBase)
@@ -42,11 +43,11 @@ COPY_IS_KEPT(OneMiB, kMiB, PageKind::kBase)
 COPY_IS_KEPT(SixteenMiB, 16 * kMiB, PageKind::kBase)
 COPY_IS_KEPT(TransparentHugePages, 8 * kMiB, PageKind::kHuge)
 
-CONTINUITY_TEST(IgbContinuity, WrittenByDmaAfterPreserve, DmaCopyRecord,
-                "What the device writes after preserve is carried over")
-ARM(IgbContinuity, WrittenByDmaAfterPreserve) {
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(64 * kKiB));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(64 * kKiB));
+DRIVER_CONTINUITY_TEST(DriverContinuity, WrittenByDmaAfterPreserve, DmaCopyRecord,
+                       "What the device writes after preserve is carried over")
+ARM(DriverContinuity, WrittenByDmaAfterPreserve) {
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(Payload(64 * kKiB)));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(Payload(64 * kKiB)));
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
   ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.source));
@@ -55,17 +56,17 @@ ARM(IgbContinuity, WrittenByDmaAfterPreserve) {
   record.key = NewKey();
   ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to));
 }
-VERIFY(IgbContinuity, WrittenByDmaAfterPreserve) { VerifyCopy(record); }
+VERIFY(DriverContinuity, WrittenByDmaAfterPreserve) { VerifyCopy(record); }
 
 // Nobody stops the device: its queues run, and iommufd (or type1) holds a pin on every page, while
 // they are preserved and while the kernel jumps.
-CONTINUITY_TEST(IgbContinuity, PinnedAndRunningAtTheJump, DmaCopyRecord,
-                "Memory that is still mapped for a running device at the jump is kept")
-ARM(IgbContinuity, PinnedAndRunningAtTheJump) {
-  ArmCopy(64 * kKiB, PageKind::kBase, record);
+DRIVER_CONTINUITY_TEST(DriverContinuity, PinnedAndRunningAtTheJump, DmaCopyRecord,
+                       "Memory that is still mapped for a running device at the jump is kept")
+ARM(DriverContinuity, PinnedAndRunningAtTheJump) {
+  ArmCopy(Payload(64 * kKiB), PageKind::kBase, record);
   Keep(dma().TakeMappings());
 }
-VERIFY(IgbContinuity, PinnedAndRunningAtTheJump) { VerifyCopy(record); }
+VERIFY(DriverContinuity, PinnedAndRunningAtTheJump) { VerifyCopy(record); }
 
 // Pages that nobody had touched are allocated when the IOMMU pins them.
 struct UntouchedRecord {
@@ -73,9 +74,11 @@ struct UntouchedRecord {
   PatternKey key;
 };
 
-CONTINUITY_TEST(IgbContinuity, PagesThatOnlyTheDeviceTouched, UntouchedRecord,
-                "A memfd that no CPU has touched is written by DMA and kept, its other pages zero")
-ARM(IgbContinuity, PagesThatOnlyTheDeviceTouched) {
+DRIVER_CONTINUITY_TEST_NEEDS(
+    DriverContinuity, PagesThatOnlyTheDeviceTouched, UntouchedRecord,
+    "A memfd that no CPU has touched is written by DMA and kept, its other pages zero",
+    {.payload = 8 * kPage})
+ARM(DriverContinuity, PagesThatOnlyTheDeviceTouched) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(8 * kPage));
   ASSERT_OK_AND_ASSIGN(const DmaMemory untouched, DmaMemory::Create(24 * kPage, PageKind::kBase));
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
@@ -85,7 +88,7 @@ ARM(IgbContinuity, PagesThatOnlyTheDeviceTouched) {
   ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.key, to + 8 * kPage - kGuard));
   ASSERT_OK_AND_ASSIGN(record.token, Preserve(untouched.fd()));
 }
-VERIFY(IgbContinuity, PagesThatOnlyTheDeviceTouched) {
+VERIFY(DriverContinuity, PagesThatOnlyTheDeviceTouched) {
   ASSERT_OK_AND_ASSIGN(const DmaMemory memory, RetrieveMemory(record.token));
   ASSERT_EQ(memory.size(), 24 * kPage);
   const auto bytes = memory.bytes();
@@ -97,9 +100,10 @@ VERIFY(IgbContinuity, PagesThatOnlyTheDeviceTouched) {
 // A permutation of `pages` that leaves none in its place; 7 has no common divisor with it.
 std::size_t Scattered(std::size_t page, std::size_t pages) { return (page * 7 + 3) % pages; }
 
-CONTINUITY_TEST(IgbContinuity, ScatteredPages, DmaCopyRecord,
-                "256 pages copied each to another place by one batch of descriptors")
-ARM(IgbContinuity, ScatteredPages) {
+DRIVER_CONTINUITY_TEST_NEEDS(DriverContinuity, ScatteredPages, DmaCopyRecord,
+                             "256 pages copied each to another place by one batch of descriptors",
+                             {.payload = 256 * kPage})
+ARM(DriverContinuity, ScatteredPages) {
   constexpr std::size_t kPages = 256;
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kPages * kPage));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kPages * kPage));
@@ -116,7 +120,7 @@ ARM(IgbContinuity, ScatteredPages) {
   ASSERT_OK(dma().Copy(copies));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
 }
-VERIFY(IgbContinuity, ScatteredPages) {
+VERIFY(DriverContinuity, ScatteredPages) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, RetrieveGuarded(record.destination));
   const std::size_t pages = memory.payload_size() / kPage;
   for (std::size_t page = 0; page < pages; ++page) {
@@ -128,9 +132,10 @@ VERIFY(IgbContinuity, ScatteredPages) {
   ExpectGuards(memory, "destination");
 }
 
-CONTINUITY_TEST(IgbContinuity, UnalignedCopies, DmaCopyRecord,
-                "Copies of 1 to 8191 bytes from and to odd addresses, side by side")
-ARM(IgbContinuity, UnalignedCopies) {
+DRIVER_CONTINUITY_TEST_NEEDS(DriverContinuity, UnalignedCopies, DmaCopyRecord,
+                             "Copies of 1 to 8191 bytes from and to odd addresses, side by side",
+                             {.payload = 160 * kKiB})
+ARM(DriverContinuity, UnalignedCopies) {
   constexpr std::size_t kShift = 13;  // source and destination are never aligned alike
   constexpr std::size_t kPayload = 160 * kKiB;
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kPayload + kShift));
@@ -151,7 +156,7 @@ ARM(IgbContinuity, UnalignedCopies) {
   RecordProperty("copies", std::to_string(copies.size()));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
 }
-VERIFY(IgbContinuity, UnalignedCopies) {
+VERIFY(DriverContinuity, UnalignedCopies) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, RetrieveGuarded(record.destination));
   ExpectPattern(memory, record.key, record.destination.iova, "destination");
   ExpectGuards(memory, "destination");
@@ -163,12 +168,13 @@ struct TwoIovasRecord {
 };
 
 // The second half goes in, and is later read back, by the second IOVA.
-CONTINUITY_TEST(IgbContinuity, SamePageAtTwoIovas, TwoIovasRecord,
-                "Memory mapped at two IOVAs, written through both, is kept and mapped so again")
-ARM(IgbContinuity, SamePageAtTwoIovas) {
-  constexpr std::size_t kHalf = 6 * kPage;
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(2 * kHalf));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(2 * kHalf));
+DRIVER_CONTINUITY_TEST(
+    DriverContinuity, SamePageAtTwoIovas, TwoIovasRecord,
+    "Memory mapped at two IOVAs, written through both, is kept and mapped so again")
+ARM(DriverContinuity, SamePageAtTwoIovas) {
+  const std::size_t half = Payload(12 * kPage) / 2;
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(2 * half));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(2 * half));
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
   ASSERT_OK_AND_ASSIGN(const Iova first, dma().Map(destination.memory()));
   ASSERT_OK_AND_ASSIGN(record.second, dma().Map(destination.memory()));
@@ -176,13 +182,13 @@ ARM(IgbContinuity, SamePageAtTwoIovas) {
   ASSERT_OK(dma().Start());
   record.copy.key = NewKey();
   FillPattern(source.payload(), record.copy.key);
-  const std::vector<DmaCopy> copies{{from + kGuard, first + kGuard, kHalf},
-                                    {from + kGuard + kHalf, record.second + kGuard + kHalf, kHalf}};
+  const std::vector<DmaCopy> copies{{from + kGuard, first + kGuard, half},
+                                    {from + kGuard + half, record.second + kGuard + half, half}};
   ASSERT_OK(dma().Copy(copies));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.copy.source));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, first, record.copy.destination));
 }
-VERIFY(IgbContinuity, SamePageAtTwoIovas) {
+VERIFY(DriverContinuity, SamePageAtTwoIovas) {
   ASSERT_NO_FATAL_FAILURE(VerifyCopy(record.copy));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, RetrieveGuarded(record.copy.destination));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory target, MakeGuarded(memory.payload_size()));
@@ -206,8 +212,10 @@ struct SealedRecord {
 };
 
 // Copies sealed memory out by DMA, and checks what arrived.
-class IgbSealedMemory : public IgbContinuity {
+class DriverSealedMemory : public DriverContinuity {
  protected:
+  using DriverContinuity::DriverContinuity;
+
   void CopyOut(const DmaMemory& sealed, Iova iova, PatternKey key) {
     ASSERT_FALSE(sealed.writable());
     ASSERT_OK_AND_ASSIGN(const GuardedMemory target, MakeGuarded(sealed.size()));
@@ -218,11 +226,11 @@ class IgbSealedMemory : public IgbContinuity {
   }
 };
 
-CONTINUITY_TEST(IgbSealedMemory, SealedMemoryIsASource, SealedRecord,
-                "Memory sealed against writing is read by DMA before the kexec and after it")
-ARM(IgbSealedMemory, SealedMemoryIsASource) {
-  ASSERT_OK_AND_ASSIGN(DmaMemory memory,
-                       DmaMemory::Create(32 * kPage, PageKind::kBase, "sealed", MFD_ALLOW_SEALING));
+DRIVER_CONTINUITY_TEST(DriverSealedMemory, SealedMemoryIsASource, SealedRecord,
+                       "Memory sealed against writing is read by DMA before the kexec and after it")
+ARM(DriverSealedMemory, SealedMemoryIsASource) {
+  ASSERT_OK_AND_ASSIGN(DmaMemory memory, DmaMemory::Create(Payload(32 * kPage), PageKind::kBase,
+                                                           "sealed", MFD_ALLOW_SEALING));
   record.key = NewKey();
   record.size = memory.size();
   FillPattern(memory.bytes(), record.key);
@@ -238,7 +246,7 @@ ARM(IgbSealedMemory, SealedMemoryIsASource) {
   ASSERT_OK_AND_ASSIGN(record.iova, dma().Map(sealed, DmaAccess::kRead));
   CopyOut(sealed, record.iova, record.key);
 }
-VERIFY(IgbSealedMemory, SealedMemoryIsASource) {
+VERIFY(DriverSealedMemory, SealedMemoryIsASource) {
   ASSERT_OK_AND_ASSIGN(const DmaMemory sealed, RetrieveMemory(record.token));
   ASSERT_EQ(sealed.size(), record.size);
   ASSERT_OK(sealed.Prefault(1));
@@ -247,9 +255,11 @@ VERIFY(IgbSealedMemory, SealedMemoryIsASource) {
   CopyOut(sealed, record.iova, record.key);
 }
 
-CONTINUITY_TEST(IgbContinuity, ManyBuffersInFlight, NothingRecord,
-                "As many copies as the rings hold, each with memfds of its own, are all kept")
-ARM(IgbContinuity, ManyBuffersInFlight) {
+DRIVER_CONTINUITY_TEST_NEEDS(
+    DriverContinuity, ManyBuffersInFlight, NothingRecord,
+    "As many copies as the rings hold, each with memfds of its own, are all kept",
+    {.payload = kMiB})
+ARM(DriverContinuity, ManyBuffersInFlight) {
   const DriverTraits traits = dma().device().traits();
   RecordProperty("in_flight", std::to_string(traits.max_in_flight));
   ASSERT_OK(dma().Start());
@@ -269,7 +279,7 @@ ARM(IgbContinuity, ManyBuffersInFlight) {
     ASSERT_OK(Preserve(destination.memory().fd()));
   }
 }
-VERIFY(IgbContinuity, ManyBuffersInFlight) {
+VERIFY(DriverContinuity, ManyBuffersInFlight) {
   const PatternKey key = KeyOfGeneration(0);
   const std::size_t count = dma().device().traits().max_in_flight;
   for (std::uint64_t token = 1; token <= count; ++token) {
@@ -285,14 +295,14 @@ struct InterruptRecord {
   std::uint64_t before;  // interrupts that came in the outgoing kernel
 };
 
-CONTINUITY_TEST(IgbContinuity, InterruptsBeforeAndAfter, InterruptRecord,
-                "The device raises an interrupt before the kexec and after it, once each")
-ARM(IgbContinuity, InterruptsBeforeAndAfter) {
+DRIVER_CONTINUITY_TEST(DriverContinuity, InterruptsBeforeAndAfter, InterruptRecord,
+                       "The device raises an interrupt before the kexec and after it, once each")
+ARM(DriverContinuity, InterruptsBeforeAndAfter) {
   ASSERT_OK(dma().Start());
   ASSERT_OK_AND_ASSIGN(record.before, dma().RaiseAndAwaitInterrupt());
   EXPECT_EQ(record.before, 1U);
 }
-VERIFY(IgbContinuity, InterruptsBeforeAndAfter) {
+VERIFY(DriverContinuity, InterruptsBeforeAndAfter) {
   EXPECT_EQ(record.before, 1U);
   ASSERT_OK(dma().Start());
   ASSERT_OK_AND_ASSIGN(const std::uint64_t after, dma().RaiseAndAwaitInterrupt());
@@ -300,8 +310,10 @@ VERIFY(IgbContinuity, InterruptsBeforeAndAfter) {
 }
 
 // Memory that each kernel's DMA has written over that of the one before.
-class IgbGenerations : public IgbContinuity {
+class DriverGenerations : public DriverContinuity {
  protected:
+  using DriverContinuity::DriverContinuity;
+
   // The last kernel only looks: it needs no device.
   void SetUp() override {}
 
@@ -309,13 +321,14 @@ class IgbGenerations : public IgbContinuity {
   std::optional<GuardedMemory> destination_;
 };
 
-CONTINUITY_CHAIN(IgbGenerations, KexecAfterKexec, DmaCopyRecord, 2,
-                 "An incoming kernel's DMA into memory it inherited is there in the next one")
-ARM(IgbGenerations, KexecAfterKexec) {
+DRIVER_CONTINUITY_CHAIN(
+    DriverGenerations, KexecAfterKexec, DmaCopyRecord, 2,
+    "An incoming kernel's DMA into memory it inherited is there in the next one")
+ARM(DriverGenerations, KexecAfterKexec) {
   ASSERT_NO_FATAL_FAILURE(OpenDevice());
-  ArmCopy(256 * kKiB, PageKind::kBase, record);
+  ArmCopy(Payload(256 * kKiB), PageKind::kBase, record);
 }
-VERIFY(IgbGenerations, KexecAfterKexec) {
+VERIFY(DriverGenerations, KexecAfterKexec) {
   EXPECT_EQ(record.key.generation, generation() - 1) << "the ledger's record is stale";
   auto source = RetrieveGuarded(record.source);
   ASSERT_OK(source);
@@ -328,7 +341,7 @@ VERIFY(IgbGenerations, KexecAfterKexec) {
   ExpectGuards(*source_, "source");
   ExpectGuards(*destination_, "destination");
 }
-CARRY(IgbGenerations, KexecAfterKexec) {
+CARRY(DriverGenerations, KexecAfterKexec) {
   ASSERT_NO_FATAL_FAILURE(OpenDevice());
   ASSERT_OK(dma().MapAt(record.source.iova, source_->memory()));
   ASSERT_OK(dma().MapAt(record.destination.iova, destination_->memory()));
@@ -341,12 +354,16 @@ CARRY(IgbGenerations, KexecAfterKexec) {
 }
 
 // The last one: nobody may use the rings any more when they are preserved.
-class IgbRings : public IgbContinuity {};
+class DriverRings : public DriverContinuity {
+ protected:
+  using DriverContinuity::DriverContinuity;
+};
 
-CONTINUITY_TEST(IgbRings, DescriptorRings, DmaRingsRecord,
-                "Rings, descriptors and driver state are kept, and the driver starts in them again")
-ARM(IgbRings, DescriptorRings) { ArmCopyWithRings(64 * kKiB, record); }
-VERIFY(IgbRings, DescriptorRings) {
+DRIVER_CONTINUITY_TEST(
+    DriverRings, DescriptorRings, DmaRingsRecord,
+    "Rings, descriptors and driver state are kept, and the driver starts in them again")
+ARM(DriverRings, DescriptorRings) { ArmCopyWithRings(Payload(64 * kKiB), record); }
+VERIFY(DriverRings, DescriptorRings) {
   ASSERT_NO_FATAL_FAILURE(VerifyCopy(record.copy));
   VerifyRings(record);
 }

@@ -8,14 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "fixtures/dma/device_test.h"
+#include "fixtures/driver_suites/driver_device_test.h"
 
 namespace carryover {
 namespace {
 
-class IgbThroughput : public DeviceTest {
+class DriverThroughput : public DriverDeviceTest {
  protected:
-  IgbThroughput() : DeviceTest("igb") {}
+  using DriverDeviceTest::DriverDeviceTest;
 
   // Bytes a second; `post` posts all copies.
   template <typename Post>
@@ -27,11 +27,10 @@ class IgbThroughput : public DeviceTest {
     return static_cast<double>(copies.size() * copies[0].length) / took.count();
   }
 };
-NEEDS_DEVICE(IgbThroughput, "igb");
 
 // It is worth 2.5 times on an idle host, which ci/performance asks for. Here it must win clearly on
 // a busy one, too; least so at a page a copy, where most of the work is moving the bytes.
-TEST_F(IgbThroughput, BatchWinsOverADoorbellEach) {
+DRIVER_TEST(DriverThroughput, BatchWinsOverADoorbellEach) {
   constexpr std::size_t kCopies = 512;
   constexpr int kRounds = 8;
   for (const std::size_t length : {std::size_t{64}, std::size_t{1024}, kPage}) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // igb (Intel 82576) on the machine as it is: what every continuity test of it stands on. No kexec.
+#include "fixtures/driver_suites/driver_device_test.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,7 +10,6 @@
 #include <thread>
 #include <vector>
 
-#include "fixtures/dma/device_test.h"
 #include "fixtures/pattern/pattern_matchers.h"
 
 namespace carryover {
@@ -17,13 +18,12 @@ namespace {
 constexpr PatternKey kKey{.seed = 0x82576, .generation = 0};
 constexpr std::size_t kGuard = GuardedMemory::kGuard;
 
-class IgbDevice : public DeviceTest {
+class DriverDevice : public DriverDeviceTest {
  protected:
-  IgbDevice() : DeviceTest("igb") {}
+  using DriverDeviceTest::DriverDeviceTest;
 };
-NEEDS_DEVICE(IgbDevice, "igb");
 
-TEST_F(IgbDevice, CopiesEveryLengthBetweenGuards) {
+DRIVER_TEST(DriverDevice, CopiesEveryLengthBetweenGuards) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(3 * kPage));
   FillPattern(source.payload(), kKey);
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
@@ -37,14 +37,14 @@ TEST_F(IgbDevice, CopiesEveryLengthBetweenGuards) {
   }
 }
 
-TEST_F(IgbDevice, RaisesItsInterruptOnce) {
+DRIVER_TEST(DriverDevice, RaisesItsInterruptOnce) {
   for (int i = 0; i < 3; ++i) {
     ASSERT_OK_AND_ASSIGN(const std::uint64_t times, dma().RaiseAndAwaitInterrupt());
     EXPECT_EQ(times, 1U);
   }
 }
 
-TEST_F(IgbDevice, QuiesceEndsDmaUntilResume) {
+DRIVER_TEST(DriverDevice, QuiesceEndsDmaUntilResume) {
   constexpr std::size_t kBytes = std::size_t{512} * 1024;
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kBytes));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kBytes));
@@ -63,7 +63,7 @@ TEST_F(IgbDevice, QuiesceEndsDmaUntilResume) {
   ExpectGuards(destination);
 }
 
-TEST_F(IgbDevice, DmaOutsideOfMappingsGoesNowhere) {
+DRIVER_TEST(DriverDevice, DmaOutsideOfMappingsGoesNowhere) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(kPage));
   ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory()));
   constexpr Iova kUnmapped = 0x7f'0000'0000;
@@ -76,7 +76,7 @@ TEST_F(IgbDevice, DmaOutsideOfMappingsGoesNowhere) {
   EXPECT_OK(dma().Copy({iova + kGuard, iova + kGuard + kPage / 2, 16}));
 }
 
-TEST_F(IgbDevice, ReadOnlyMappingIsNotWritten) {
+DRIVER_TEST(DriverDevice, ReadOnlyMappingIsNotWritten) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(2 * kPage));
   ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory(), DmaAccess::kRead));
   FillPattern(memory.payload(), kKey);
@@ -86,7 +86,7 @@ TEST_F(IgbDevice, ReadOnlyMappingIsNotWritten) {
 }
 
 // As one process hands a running device to the next.
-TEST_F(IgbDevice, AnotherDriverTakesOverWithoutReset) {
+DRIVER_TEST(DriverDevice, AnotherDriverTakesOverWithoutReset) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kPage));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kPage));
   FillPattern(source.payload(), kKey);
