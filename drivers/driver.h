@@ -12,6 +12,7 @@
 #include <span>
 #include <string_view>
 
+#include "drivers/access/block_range.h"
 #include "drivers/access/deadline.h"
 #include "drivers/access/iommu.h"
 #include "drivers/access/pci_device.h"
@@ -42,14 +43,6 @@ struct DriverTraits {
   // Source, destination and length of a DmaCopy are multiples of it, a power of two. A device may
   // tell it only when it runs: valid after Start() or Attach(), 1 before.
   std::size_t alignment = 1;
-};
-
-// Logical blocks of a disk.
-struct BlockRange {
-  std::uint64_t first = 0;
-  std::uint64_t count = 0;
-
-  friend bool operator==(const BlockRange&, const BlockRange&) = default;
 };
 
 // What the user says of a device, besides what it is.

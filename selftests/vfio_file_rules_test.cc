@@ -128,7 +128,7 @@ TEST_F(VfioFileRules, BoundFileIsPreservedBesideAnUnboundOne) {
 
 TEST_F(VfioFileRules, DeviceFileOfAGroupIsRefused) {
   CloseBound();
-  ASSERT_OK_AND_ASSIGN(const auto device, TryOpen(IommuMode::kType1));
+  ASSERT_OK_AND_ASSIGN(const auto device, TryOpen(IommuMode::kType1v2));
   ExpectRefused(device->fd());
 }
 

@@ -156,7 +156,7 @@ DEVICE_FILE_RULE(VfioIncomingRules, CdevIsBusyBeforeRetrieve,
 DEVICE_FILE_RULE(VfioIncomingRules, GroupsDeviceIsBusy,
                  "A preserved device cannot be opened by its group: EBUSY") {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kDriverBound));
-  EXPECT_THAT(VfioPciDevice::Open(address(), IommuMode::kType1, sysfs()), FailsWith(EBUSY));
+  EXPECT_THAT(VfioPciDevice::Open(address(), IommuMode::kType1v2, sysfs()), FailsWith(EBUSY));
 }
 
 // can_finish()

@@ -43,7 +43,7 @@ class Iommu {
   // Smallest mapping granule in bytes, a power of two.
   [[nodiscard]] virtual std::size_t PageSize() const = 0;
 
-  // "iommufd" or "type1", or a fake's name.
+  // As --iommu-mode has it (IommuModeOf()), or a fake's name.
   [[nodiscard]] virtual std::string_view name() const = 0;
 };
 

@@ -62,7 +62,20 @@ Result<void> SetIrqs(int device, std::uint32_t flags, unsigned index, unsigned c
   return {};
 }
 
+VfioType1::Container ContainerOf(IommuMode mode) {
+  if (mode == IommuMode::kIommufdCompat) return VfioType1::Container::kIommufd;
+  return mode == IommuMode::kType1 ? VfioType1::Container::kType1 : VfioType1::Container::kType1v2;
+}
+
 }  // namespace
+
+std::optional<IommuMode> IommuModeOf(std::string_view name) {
+  if (name == "iommufd") return IommuMode::kIommufd;
+  if (name == "iommufd_compat") return IommuMode::kIommufdCompat;
+  if (name == "type1v2") return IommuMode::kType1v2;
+  if (name == "type1") return IommuMode::kType1;
+  return std::nullopt;
+}
 
 Result<UniqueFd> OpenVfioCdev(const PciAddress& address, const Sysfs& sysfs) {
   auto name = sysfs.VfioCdevName(address);
@@ -98,7 +111,7 @@ Result<std::unique_ptr<VfioPciDevice>> VfioPciDevice::Open(const PciAddress& add
     iommu = std::dynamic_pointer_cast<VfioType1>(shared->iommu_);
     if (!iommu) return Fail(EINVAL, "the shared device was opened in another IOMMU mode");
   } else {
-    auto opened = VfioType1::Open();
+    auto opened = VfioType1::Open(ContainerOf(mode));
     if (!opened) return std::unexpected(opened.error());
     iommu = std::move(*opened);
   }

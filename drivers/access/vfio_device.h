@@ -5,6 +5,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "drivers/access/iommufd.h"
@@ -16,10 +17,16 @@
 
 namespace carryover {
 
+// How a function's file is opened, and memory is mapped for it.
 enum class IommuMode : std::uint8_t {
-  kIommufd,  // /dev/vfio/devices/vfioN, bound to an iommufd
-  kType1,    // /dev/vfio/GROUP in a container with a type1v2 IOMMU
+  kIommufd,        // /dev/vfio/devices/vfioN, bound to an iommufd
+  kIommufdCompat,  // /dev/vfio/GROUP in an iommufd that stands for a type1v2 container
+  kType1v2,        // /dev/vfio/GROUP in a container with a type1v2 IOMMU
+  kType1,          // the same with the older type1
 };
+
+// By the name that --iommu-mode has for it: "iommufd", "iommufd_compat", "type1v2", "type1".
+[[nodiscard]] std::optional<IommuMode> IommuModeOf(std::string_view name);
 
 // A file of a function's VFIO character device, bound to no iommufd yet. Errors: those of
 // Sysfs::VfioCdevName() and of open(2).

@@ -9,17 +9,40 @@
 #include <cstring>
 
 namespace carryover {
+namespace {
 
-Result<std::unique_ptr<VfioType1>> VfioType1::Open() {
-  UniqueFd container(open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC));
-  if (!container.valid()) return FailErrno("open /dev/vfio/vfio (CONFIG_VFIO_CONTAINER)");
+int ExtensionOf(VfioType1::Container kind) {
+  return kind == VfioType1::Container::kType1 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU;
+}
+
+}  // namespace
+
+std::string_view VfioType1::name() const {
+  switch (kind_) {
+    case Container::kType1:
+      return "type1";
+    case Container::kType1v2:
+      return "type1v2";
+    case Container::kIommufd:
+      return "iommufd_compat";
+  }
+  return "";
+}
+
+Result<std::unique_ptr<VfioType1>> VfioType1::Open(Container kind) {
+  const bool compat = kind == Container::kIommufd;
+  UniqueFd container(open(compat ? "/dev/iommu" : "/dev/vfio/vfio", O_RDWR | O_CLOEXEC));
+  if (!container.valid()) {
+    return FailErrno(compat ? "open /dev/iommu (CONFIG_IOMMUFD)"
+                            : "open /dev/vfio/vfio (CONFIG_VFIO_CONTAINER)");
+  }
   if (ioctl(container.get(), VFIO_GET_API_VERSION) != VFIO_API_VERSION) {
     return Fail(ENOTSUP, "VFIO container: unknown API version");
   }
-  if (ioctl(container.get(), VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) != 1) {
-    return Fail(ENOTSUP, "VFIO container: no type1v2 IOMMU (CONFIG_VFIO_IOMMU_TYPE1)");
+  if (ioctl(container.get(), VFIO_CHECK_EXTENSION, ExtensionOf(kind)) != 1) {
+    return Fail(ENOTSUP, "VFIO container: no type1 IOMMU (CONFIG_VFIO_IOMMU_TYPE1)");
   }
-  return std::unique_ptr<VfioType1>(new VfioType1(std::move(container)));
+  return std::unique_ptr<VfioType1>(new VfioType1(std::move(container), kind));
 }
 
 Result<void> VfioType1::AddGroup(unsigned group) {
@@ -39,8 +62,8 @@ Result<void> VfioType1::AddGroup(unsigned group) {
   if (ioctl(fd.get(), VFIO_GROUP_SET_CONTAINER, &container) != 0) {
     return FailErrno(fmt::format("put group {} into the container", group));
   }
-  if (groups_.empty() && ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) != 0) {
-    return FailErrno("VFIO_SET_IOMMU type1v2");
+  if (groups_.empty() && ioctl(container, VFIO_SET_IOMMU, ExtensionOf(kind_)) != 0) {
+    return FailErrno("VFIO_SET_IOMMU");
   }
   groups_.emplace(group, std::move(fd));
   return {};

@@ -13,8 +13,15 @@ namespace carryover {
 
 class VfioType1 : public Iommu {
  public:
-  // Errors: ENOENT (no /dev/vfio/vfio: CONFIG_VFIO_CONTAINER), ENOTSUP (no type1v2 IOMMU).
-  [[nodiscard]] static Result<std::unique_ptr<VfioType1>> Open();
+  enum class Container : std::uint8_t {
+    kType1,    // VFIO_TYPE1_IOMMU, which lets a part of a mapping be unmapped
+    kType1v2,  // VFIO_TYPE1v2_IOMMU
+    kIommufd,  // an iommufd that speaks as the latter does (drivers/iommu/iommufd/vfio_compat.c)
+  };
+
+  // Errors: ENOENT (no /dev/vfio/vfio: CONFIG_VFIO_CONTAINER; no /dev/iommu: CONFIG_IOMMUFD),
+  // ENOTSUP (no such IOMMU).
+  [[nodiscard]] static Result<std::unique_ptr<VfioType1>> Open(Container container);
 
   // Adds a group, once; its devices then share this address space. Errors: EPERM (not viable: a
   // group mate is bound to a host driver), EBUSY (in use).
@@ -27,12 +34,13 @@ class VfioType1 : public Iommu {
   [[nodiscard]] Result<void> Unmap(Iova iova, std::size_t size) override;
   [[nodiscard]] Result<std::vector<IovaRange>> UsableRanges() const override;
   [[nodiscard]] std::size_t PageSize() const override { return 4096; }
-  [[nodiscard]] std::string_view name() const override { return "type1"; }
+  [[nodiscard]] std::string_view name() const override;
 
  private:
-  explicit VfioType1(UniqueFd container) : container_(std::move(container)) {}
+  VfioType1(UniqueFd container, Container kind) : container_(std::move(container)), kind_(kind) {}
 
   UniqueFd container_;
+  Container kind_;
   std::map<unsigned, UniqueFd> groups_;
 };
 

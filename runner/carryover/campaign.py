@@ -169,8 +169,7 @@ class Campaign:
         features = {"kho", "liveupdate", "kexec_file", "memory"}
         if self._program.devices:
             features.add("iommu")
-            type1 = self._program.iommu_mode == "type1"
-            features |= {"vfio_type1"} if type1 else {"vfio_cdev", "iommufd"}
+            features |= set(verbs.IOMMU_MODES[self._program.iommu_mode])
         return features
 
     def _refuse_bad_input(self, ended: Ended) -> None:

@@ -35,7 +35,7 @@ class Plan:
         tests = list(tests)
         claimed = [test for test in tests if test.claim is None or test.claim in claims]
         of_files = [t for t in claimed if t.is_continuity and t.claim == "file"]
-        unfit = of_files if iommu_mode == "type1" else []
+        unfit = [] if iommu_mode == "iommufd" else of_files
         ready = [test for test in claimed if test not in unfit]
         generations = [test.generations for test in ready if test.is_continuity]
         return cls(

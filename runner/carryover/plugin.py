@@ -12,6 +12,7 @@ import pytest
 from carryover import environment
 from carryover.collect import ProgramFile, ProgramItem
 from carryover.errors import BadInput
+from carryover.program import IOMMU_MODES
 from carryover.reports import verdict_of
 from carryover.session import CarryoverSession, default_junit, how_it_ended
 from carryover.strategy import CLAIMS
@@ -58,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--carryover-iommu-mode",
-        choices=("iommufd", "type1"),
+        choices=tuple(IOMMU_MODES),
         help="how memory is mapped for devices (default: as the environment says)",
     )
     group.addoption(

@@ -15,6 +15,14 @@ from carryover.program_options import NO_OPTIONS, ProgramOptions
 
 _LIST_LIMIT = 30.0
 
+# How memory is mapped for devices, and what the target's kernel must have for it.
+IOMMU_MODES = {
+    "iommufd": ("vfio_cdev", "iommufd"),
+    "iommufd_compat": ("iommufd",),
+    "type1v2": ("vfio_type1",),
+    "type1": ("vfio_type1",),
+}
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CANNOT = 3
@@ -57,7 +65,7 @@ class ProgramOnTarget:
         path: Absolute path on the target.
         devices: ``ADDRESS,VENDOR:DEVICE,DRIVER`` of each PCI function that may be used.
         claims: What this target's kernel claims to carry over.
-        iommu_mode: ``iommufd`` or ``type1``.
+        iommu_mode: One of ``IOMMU_MODES``.
         time_scale: Multiplies every deadline.
         options: What it is told of its tests.
     """

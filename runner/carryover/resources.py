@@ -12,6 +12,7 @@ from labgrid.resource import Resource
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 _DRIVER = re.compile(r"[a-z][a-z0-9_-]*")
+_SCRATCH = re.compile(r"(?:[0-9]+\+[0-9]+)?")
 
 
 def _matches(pattern: re.Pattern[str], example: str):  # type: ignore[no-untyped-def]
@@ -31,13 +32,17 @@ class PciTestDevice(Resource):  # type: ignore[misc]
         address: DOMAIN:BUS:DEVICE.FUNCTION as sysfs has it, lower case.
         id: VENDOR:DEVICE. A device at this address with another id is never touched.
         driver: Which of Carryover's drivers is to drive it.
+        scratch: FIRST+COUNT: the logical blocks of a disk that tests may overwrite. What else is on
+            it is not touched.
     """
 
     address: str = attr.ib(validator=_matches(_ADDRESS, "0000:01:00.0"))
     id: str = attr.ib(validator=_matches(_ID, "8086:10c9"))
     driver: str = attr.ib(validator=_matches(_DRIVER, "igb"))
+    scratch: str = attr.ib(default="", validator=_matches(_SCRATCH, "2048+8192"))
 
     @property
     def option(self) -> str:
         """As the program's ``--device`` takes it."""
-        return f"{self.address},{self.id},{self.driver}"
+        scratch = f",scratch={self.scratch}" if self.scratch else ""
+        return f"{self.address},{self.id},{self.driver}{scratch}"

@@ -17,7 +17,7 @@ from carryover.identity import NONCE
 from carryover.journal import start_time
 from carryover.kernel_messages import KernelMessage, Meaning
 from carryover.observation import ConsoleLine, Crashed, DeadlineExpired, Watch
-from carryover.program import ProgramOnTarget
+from carryover.program import IOMMU_MODES, ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.remote import RemoteCommand
 from carryover.resources import PciTestDevice
@@ -67,7 +67,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         claims: What this kernel claims to carry over.
         time_scale: Multiplies every deadline: debug kernels, emulation.
         boot_limit: Seconds that a boot may take, before `time_scale`.
-        iommu_mode: ``iommufd`` or ``type1``.
+        iommu_mode: One of ``IOMMU_MODES``.
     """
 
     bindings = {"machine": "BenchDriver", "ssh": "TargetSSHDriver"}
@@ -85,9 +85,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
     )
     time_scale: float = attr.ib(default=1.0, converter=float, validator=attr.validators.gt(0))
     boot_limit: float = attr.ib(default=30.0, converter=float, validator=attr.validators.gt(0))
-    iommu_mode: str = attr.ib(
-        default="iommufd", validator=attr.validators.in_(["iommufd", "type1"])
-    )
+    iommu_mode: str = attr.ib(default="iommufd", validator=attr.validators.in_(list(IOMMU_MODES)))
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()

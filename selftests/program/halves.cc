@@ -78,7 +78,7 @@ Selection Select(const Options& options, TestKind kind) {
 std::optional<ExitCode> PrepareDevices(const Options& options,
                                        const std::vector<std::string>& names, EventWriter& events) {
   Devices& devices = Devices::Get();
-  devices.set_mode(options.iommu_mode == "type1" ? IommuMode::kType1 : IommuMode::kIommufd);
+  devices.set_mode(IommuModeOf(options.iommu_mode).value_or(IommuMode::kIommufd));
   for (const std::string& text : options.devices) {
     if (auto listed = devices.List(text); !listed) {
       const bool usage = listed.error().code == EINVAL;

@@ -26,12 +26,14 @@ void AddSelection(CLI::App& verb, Options& options) {
 void AddTarget(CLI::App& verb, Options& options) {
   std::vector<std::string> claims;
   for (const auto& [claim, name] : kClaimNames) claims.emplace_back(name);
-  verb.add_option("--device", options.devices,
-                  "A PCI function that may be used: ADDRESS,VENDOR:DEVICE,DRIVER");
+  verb.add_option(
+      "--device", options.devices,
+      "A PCI function that may be used: ADDRESS,VENDOR:DEVICE,DRIVER, and for a disk the "
+      "blocks that may be overwritten: ,scratch=FIRST+COUNT");
   verb.add_option("--claim", options.claims, "A claim that this kernel makes (default: memory)")
       ->check(CLI::IsMember(claims));
   verb.add_option("--iommu-mode", options.iommu_mode, "How memory is mapped for devices")
-      ->check(CLI::IsMember({"iommufd", "type1"}));
+      ->check(CLI::IsMember({"iommufd", "iommufd_compat", "type1v2", "type1"}));
   verb.add_option("--time-scale", options.time_scale, "Multiplies every deadline")
       ->check(CLI::PositiveNumber);
 }

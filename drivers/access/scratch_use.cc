@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/access/scratch_use.h"
+
+#include <blkid/blkid.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <vector>
+
+#include "drivers/access/disks.h"
+
+namespace carryover {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kSector = 512;  // sysfs's unit of start and size, whatever the disk's is
+
+std::optional<std::uint64_t> ReadNumber(const fs::path& attribute) {
+  const auto text = Sysfs::Read(attribute);
+  if (!text) return std::nullopt;
+  std::uint64_t number = 0;
+  const char* const end = text->data() + text->size();
+  const auto [rest, error] = std::from_chars(text->data(), end, number);
+  if (error != std::errc() || rest != end) return std::nullopt;
+  return number;
+}
+
+struct Sectors {
+  std::uint64_t first = 0;
+  std::uint64_t end = 0;  // exclusive
+
+  [[nodiscard]] bool Overlaps(const Sectors& other) const {
+    return first < other.end && other.first < end;
+  }
+};
+
+std::optional<std::string> OverlappedPartition(const fs::path& disk, const Sectors& range) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(disk, error)) {
+    if (!fs::exists(entry.path() / "partition", error)) continue;
+    const auto start = ReadNumber(entry.path() / "start");
+    const auto size = ReadNumber(entry.path() / "size");
+    if (start && size && !range.Overlaps({*start, *start + *size})) continue;
+    return entry.path().filename().string();
+  }
+  return std::nullopt;
+}
+
+struct FreeProbe {
+  void operator()(blkid_probe probe) const { blkid_free_probe(probe); }
+};
+
+// What libblkid finds at the disk's well known places; empty if nothing.
+Result<std::string> WholeDiskContent(const fs::path& node) {
+  const std::unique_ptr<blkid_struct_probe, FreeProbe> probe(
+      blkid_new_probe_from_filename(node.c_str()));
+  if (!probe) return FailErrno(fmt::format("read {}", node.string()));
+  blkid_probe_enable_superblocks(probe.get(), 1);
+  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_TYPE);
+  const int found = blkid_do_safeprobe(probe.get());
+  if (found == 1) return "";
+  if (found == -2) return "several signatures that contradict each other";
+  if (found != 0) return FailErrno(fmt::format("read {}", node.string()));
+  const char* type = nullptr;
+  if (blkid_probe_lookup_value(probe.get(), "TYPE", &type, nullptr) != 0) return "";
+  return std::string(type);
+}
+
+bool HasPartitionTable(const fs::path& node) {
+  const std::unique_ptr<blkid_struct_probe, FreeProbe> probe(
+      blkid_new_probe_from_filename(node.c_str()));
+  if (!probe) return true;
+  blkid_probe_enable_superblocks(probe.get(), 0);
+  blkid_probe_enable_partitions(probe.get(), 1);
+  return blkid_do_safeprobe(probe.get()) != 1;
+}
+
+}  // namespace
+
+std::optional<std::string> WhyScratchInUse(const Sysfs& sysfs, const PciAddress& address,
+                                           const BlockRange& range, const fs::path& devices) {
+  const std::vector<fs::path> disks = DisksOf(sysfs, address);
+  if (disks.empty()) {
+    return "the kernel's driver does not have its disk now, so that it cannot be told what the "
+           "scratch blocks hold: bind it to that driver first";
+  }
+  const fs::path& disk = disks.front();
+  const std::string name = disk.filename().string();
+  const auto block_size = ReadNumber(disk / "queue/logical_block_size");
+  const auto size = ReadNumber(disk / "size");
+  if (!block_size || *block_size < kSector || !size) {
+    return fmt::format("sysfs does not tell the size of {} and of its blocks", name);
+  }
+  const std::uint64_t blocks = *size * kSector / *block_size;
+  if (range.count == 0 || range.first > blocks || range.count > blocks - range.first) {
+    return fmt::format(
+        "its scratch blocks, {} from block {}, are not on {}, which has {} blocks "
+        "of {} bytes",
+        range.count, range.first, name, blocks, *block_size);
+  }
+  const Sectors sectors{range.first * (*block_size / kSector),
+                        (range.first + range.count) * (*block_size / kSector)};
+  if (const auto partition = OverlappedPartition(disk, sectors)) {
+    return fmt::format("its scratch blocks, {} from block {}, overlap the partition {}",
+                       range.count, range.first, *partition);
+  }
+  const fs::path node = devices / name;
+  const auto content = WholeDiskContent(node);
+  if (!content) return content.error().ToString();
+  if (!content->empty()) {
+    return fmt::format("all of its disk {} is in use: it holds {}", name, *content);
+  }
+  // A GPT has 34 blocks at the beginning, of 512 bytes, and 33 at the end (UEFI 2.10, 5.3.2).
+  constexpr std::uint64_t kTable = 34;
+  const std::uint64_t table = kTable * (*block_size / kSector);
+  if (HasPartitionTable(node) &&
+      (sectors.Overlaps({0, table}) || sectors.Overlaps({*size - std::min(*size, table), *size}))) {
+    return fmt::format("its scratch blocks, {} from block {}, overlap the partition table of {}",
+                       range.count, range.first, name);
+  }
+  return std::nullopt;
+}
+
+}  // namespace carryover
