@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "drivers/edu/edu.h"
 #include "drivers/igb/igb.h"
 
 namespace carryover {
@@ -19,7 +20,7 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&igb::Entry()};
+  static const std::array kDrivers{&edu::Entry(), &igb::Entry()};
   return kDrivers;
 }
 

@@ -37,8 +37,8 @@ class PciDevice {
   // MSI.
   [[nodiscard]] virtual Result<void> SetBusMaster(bool on) = 0;
 
-  // Resets the function by the best method there is; its interrupts are disabled by it, DMA
-  // mappings stay.
+  // Resets the function by the best method there is. Interrupts that are enabled stay so, as do
+  // DMA mappings; bus master is off.
   [[nodiscard]] virtual Result<void> Reset() = 0;
 
   // How many vectors the device has of this kind; 0 if it has none.

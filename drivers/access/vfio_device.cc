@@ -212,11 +212,9 @@ Result<void> VfioPciDevice::SetBusMaster(bool on) {
 }
 
 Result<void> VfioPciDevice::Reset() {
-  // The kernel would restore MSI state after the reset.
-  for (const InterruptKind kind :
-       {InterruptKind::kIntx, InterruptKind::kMsi, InterruptKind::kMsix}) {
-    if (auto disabled = DisableInterrupts(kind); !disabled) return disabled;
-  }
+  // The kernel saves COMMAND and MSI state before the reset, and restores them after it
+  // (drivers/pci/pci.c, pci_dev_save_and_disable()).
+  if (auto off = SetBusMaster(false); !off) return off;
   if (ioctl(fd_.get(), VFIO_DEVICE_RESET) != 0) {
     return FailErrno(fmt::format("VFIO_DEVICE_RESET of {}", id_.ToString()));
   }

@@ -45,8 +45,14 @@ struct ConformanceCase {
   std::string name;  // letters and digits
   const DriverEntry* entry = nullptr;
   std::function<std::unique_ptr<ConformanceDevice>()> make_device;
+  // False for a device that goes on with anything when the IOMMU refuses a read.
+  bool notices_refused_reads = true;
   // False for a device that takes a write which the IOMMU refuses for done. QEMU's devices do.
   bool notices_refused_writes = true;
+  // False for a device that has no way to say that it failed.
+  bool reports_errors = true;
+  // False for a device that never reads or writes the driver's region.
+  bool uses_its_region = true;
   // Doorbells that a batch of any size takes: 2 for a disk, which is written first and read then.
   // 0 for a device without rings, which takes some for each copy.
   std::size_t doorbells_a_batch = 1;

@@ -67,6 +67,8 @@ class DriverConformance : public testing::TestWithParam<ConformanceCase> {
   void ExpectOtherVectorsSilent();
   // The operations that need a started driver fail with this error.
   void ExpectAllFail(int code);
+  // Wait() fails, after a copy whose source the IOMMU refuses; unless the device cannot notice.
+  void ExpectRefusedReadIsTold();
   // Operations drawn by this seed, checked against a model of the memory.
   void PlayRandomly(std::uint64_t seed);
 

@@ -26,11 +26,11 @@ struct ModelBar {
 };
 
 struct ModelIdentity {
-  PciId id;
+  PciId id = {};
   std::uint32_t class_code = 0;  // base class, sub-class, interface: 0x010802 is NVMe
   std::uint8_t revision = 0;
-  PciId subsystem;
-  std::vector<ModelBar> bars;
+  PciId subsystem = {};
+  std::vector<ModelBar> bars = {};
   // Vectors of the kinds that the device has.
   unsigned msix_vectors = 0;
   unsigned msi_vectors = 0;
@@ -41,7 +41,7 @@ struct ModelIdentity {
   std::size_t msix_offset = 0;
   // Capabilities besides PCI Express, MSI and MSI-X: each begins with its id, and a byte that the
   // host fills in (next).
-  std::vector<std::vector<std::uint8_t>> capabilities;
+  std::vector<std::vector<std::uint8_t>> capabilities = {};
 };
 
 // The first 256 bytes of configuration space, with everything of the identity but PCI Express, MSI

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import pytest
-from carryover.resources import PciTestDevice
 from labgrid import Target
+
+from carryover.resources import PciTestDevice
 
 ADDRESS = "0000:01:00.0"
 
 
 def _device(**fields: str) -> PciTestDevice:
-    return PciTestDevice(Target("main"), None, **{"address": ADDRESS, "id": "1b36:0010"} | fields)
+    return PciTestDevice(
+        Target("main"), "device", **{"address": ADDRESS, "id": "1b36:0010"} | fields
+    )
 
 
 def test_the_program_is_told_address_id_and_driver() -> None:

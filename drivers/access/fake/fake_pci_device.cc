@@ -50,7 +50,6 @@ bool FakePciDevice::bus_master() const { return (config_[PCI_COMMAND] & PCI_COMM
 
 Result<void> FakePciDevice::Reset() {
   ++resets_;
-  enabled_.clear();
   config_[PCI_COMMAND] = PCI_COMMAND_MEMORY;
   OnReset();
   return {};
