@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "drivers/dmac/dmac.h"
 #include "drivers/edu/edu.h"
 #include "drivers/igb/igb.h"
 
@@ -20,7 +21,7 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&edu::Entry(), &igb::Entry()};
+  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(), &igb::Entry()};
   return kDrivers;
 }
 
