@@ -15,6 +15,9 @@ class Deadline {
     return Deadline(Clock::now() + std::chrono::duration_cast<Clock::duration>(duration * scale_));
   }
 
+  // Not scaled.
+  [[nodiscard]] static Deadline At(Clock::time_point when) { return Deadline(when); }
+
   [[nodiscard]] bool Passed() const { return Clock::now() >= when_; }
   [[nodiscard]] Clock::time_point when() const { return when_; }
 

@@ -25,6 +25,10 @@ struct ModelBar {
   bool wide = false;     // 64 bits: takes the next index, too
 };
 
+// Bytes of BAR that MSI-X takes: the table, and from the middle on the pending bits.
+inline constexpr std::size_t kMsixSize = 4096;
+inline constexpr std::size_t kMsixTableSize = kMsixSize / 2;  // 128 vectors
+
 struct ModelIdentity {
   PciId id = {};
   std::uint32_t class_code = 0;  // base class, sub-class, interface: 0x010802 is NVMe
@@ -36,7 +40,7 @@ struct ModelIdentity {
   unsigned msi_vectors = 0;
   bool intx = false;
   // Where the MSI-X table and pending bits are. The host of a model keeps them: the model does not
-  // see accesses to [msix_offset, msix_offset + 4096) of this BAR.
+  // see accesses to [msix_offset, msix_offset + kMsixSize) of this BAR.
   unsigned msix_bar = 0;
   std::size_t msix_offset = 0;
   // Capabilities besides PCI Express, MSI and MSI-X: each begins with its id, and a byte that the
@@ -54,12 +58,15 @@ class ModelHost {
   virtual ~ModelHost() = default;
 
   // False if refused, by the IOMMU or because bus master is off: nothing was transferred then.
+  // Meanwhile the model's Read(), Write() and ResetFunction() may be called: a processor does not
+  // wait for a device's DMA. The model looks again at its registers afterwards.
   [[nodiscard]] virtual bool DmaRead(Iova iova, std::span<std::byte> to) = 0;
   [[nodiscard]] virtual bool DmaWrite(Iova iova, std::span<const std::byte> from) = 0;
   virtual void Raise(InterruptKind kind, unsigned vector) = 0;
 };
 
-// All calls come from one thread. A model does no DMA and raises nothing but within Work().
+// All calls come from one thread. A model does no DMA and raises nothing but within Work(), which
+// is not called while it runs.
 class DeviceModel {
  public:
   using Clock = std::chrono::steady_clock;

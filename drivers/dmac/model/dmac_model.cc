@@ -65,7 +65,7 @@ std::uint64_t DmacModel::ReadRegister(std::size_t offset) {
       EndReset();
       return registers_.control;
     case Status::kOffset:
-      return (Has(Faults::kStuckBusy) ? 0 : Status::kIdle) |
+      return (busy_ || must_write_back_ || Has(Faults::kStuckBusy) ? 0 : Status::kIdle) |
              (registers_.error != ErrorCode::kNone ? Status::kError : 0);
     case RingBase::kOffset:
       return registers_.ring_base;
@@ -196,7 +196,7 @@ void DmacModel::WriteControl(std::uint32_t value) {
 }
 
 void DmacModel::EndReset() {
-  if (!reset_stuck()) registers_.control &= ~Control::kReset;
+  if (!reset_stuck() && !busy_) registers_.control &= ~Control::kReset;
 }
 
 void DmacModel::WriteTail(std::uint32_t value) {
@@ -226,6 +226,7 @@ void DmacModel::WriteStreamControl(std::uint32_t value) {
 }
 
 void DmacModel::ResetRegisters() {
+  ++epoch_;
   registers_ = {};
   must_write_back_ = false;
   interrupts_.clear();
@@ -248,7 +249,11 @@ void DmacModel::WorkOnRing() {
   Registers& r = registers_;
   while (Enabled() && r.head != r.tail && !Has(Faults::kHung) && TakeUnit()) {
     must_write_back_ = true;
-    r.error = DoDescriptor();
+    busy_ = true;
+    const auto error = DoDescriptor();
+    busy_ = false;
+    if (!error) return;
+    r.error = *error;
     if (r.error != ErrorCode::kNone) {
       r.control = 0;
       break;
@@ -256,15 +261,22 @@ void DmacModel::WorkOnRing() {
     r.head = (r.head + 1) % r.ring_size;
   }
   if (!must_write_back_) return;
-  must_write_back_ = false;
+  // Idle only after it: whoever sees that may take the memory away.
   WrittenBack back{.head = r.head, .error = r.error};
+  const std::uint64_t epoch = epoch_;
+  busy_ = true;
   (void)host().DmaWrite(r.write_back, BytesOf(back));
+  busy_ = false;
+  if (epoch == epoch_) must_write_back_ = false;
 }
 
-std::uint32_t DmacModel::DoDescriptor() {
+std::optional<std::uint32_t> DmacModel::DoDescriptor() {
+  const std::uint64_t epoch = epoch_;
   Descriptor descriptor;
   const std::uint64_t at = registers_.ring_base + registers_.head * sizeof(Descriptor);
-  if (!host().DmaRead(at, BytesOf(descriptor))) return ErrorCode::kDescriptor;
+  const bool fetched = host().DmaRead(at, BytesOf(descriptor));
+  if (epoch != epoch_) return std::nullopt;
+  if (!fetched) return ErrorCode::kDescriptor;
   const unsigned vector = descriptor.flags >> Descriptor::kVectorShift;
   const bool interrupt = (descriptor.flags & Descriptor::kInterrupt) != 0;
   if (descriptor.length == 0 || descriptor.length > MaxLength::kBytes || descriptor.reserved != 0 ||
@@ -274,8 +286,12 @@ std::uint32_t DmacModel::DoDescriptor() {
   }
   if (TakeFailure()) return ErrorCode::kFailure;
   std::vector<std::byte> bytes(descriptor.length);
-  if (!host().DmaRead(descriptor.source, bytes)) return ErrorCode::kSource;
-  if (!host().DmaWrite(descriptor.destination, bytes)) return ErrorCode::kDestination;
+  const bool read = host().DmaRead(descriptor.source, bytes);
+  if (epoch != epoch_) return std::nullopt;
+  if (!read) return ErrorCode::kSource;
+  const bool written = host().DmaWrite(descriptor.destination, bytes);
+  if (epoch != epoch_) return std::nullopt;
+  if (!written) return ErrorCode::kDestination;
   if (interrupt) Interrupt(vector);
   return ErrorCode::kNone;
 }
@@ -286,18 +302,18 @@ void DmacModel::WorkOnStream(Clock::time_point now) {
     StreamRecord record{.number = stream_.count,
                         .time = static_cast<std::uint64_t>(time),
                         .complement = ~stream_.count};
-    (void)host().DmaWrite(stream_.base + stream_.count * sizeof(record) % stream_.size,
-                          BytesOf(record));
+    const std::uint64_t at = stream_.base + stream_.count * sizeof(record) % stream_.size;
     ++stream_.count;
     stream_.due += microseconds(stream_.period);
+    (void)host().DmaWrite(at, BytesOf(record));
   }
 }
 
 void DmacModel::WorkOnRogueWrites(Clock::time_point now) {
   while (Has(Faults::kRogue) && rogue_due_ <= now) {
-    (void)host().DmaWrite(fault_address_, BytesOf(fault_count_));
-    ++fault_count_;
+    std::uint64_t count = fault_count_++;
     rogue_due_ += kRoguePeriod;
+    (void)host().DmaWrite(fault_address_, BytesOf(count));
   }
 }
 

@@ -56,8 +56,8 @@ class DmacModel final : public DeviceModel {
   [[nodiscard]] bool Has(std::uint32_t fault) const { return (faults_ & fault) != 0; }
   [[nodiscard]] bool Enabled() const { return (registers_.control & Control::kEnable) != 0; }
   void WorkOnRing();
-  // The error's code.
-  [[nodiscard]] std::uint32_t DoDescriptor();
+  // The error's code; none if a reset came meanwhile.
+  [[nodiscard]] std::optional<std::uint32_t> DoDescriptor();
   void WorkOnStream(Clock::time_point now);
   void WorkOnRogueWrites(Clock::time_point now);
   void Interrupt(unsigned vector);
@@ -70,6 +70,8 @@ class DmacModel final : public DeviceModel {
   std::uint64_t fault_count_ = 0;
   Clock::time_point rogue_due_;
   bool must_write_back_ = false;
+  bool busy_ = false;        // with a descriptor
+  std::uint64_t epoch_ = 0;  // resets so far: what was begun before one is not ended after it
   std::multimap<Clock::time_point, unsigned> interrupts_;  // vectors, by when they are due
 };
 

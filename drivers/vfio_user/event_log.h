@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What a model did and was told, as JSON lines. Each has "t", ns of the host's monotonic clock, and
+// "event":
+//
+//   connected, disconnected {"why"}    the other side
+//   dma        {"write", "address", "length", "ok"}; ok: it was not refused
+//   interrupt  {"kind", "vector", "sent"}; sent: somebody listens
+//   reset      {"by"}: "function", or "machine"
+//   master     {"on"}: bus master
+//   violation  {"what"}: forbidden by the device's specification
+//   faults     {"set"}: what was asked for
+#pragma once
+
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "drivers/access/result.h"
+
+namespace carryover::vfio_user {
+
+class EventLog {
+ public:
+  // Into nothing.
+  EventLog() = default;
+  // Into the end of this file, a line at a time. Errors: those of open(2).
+  [[nodiscard]] static Result<EventLog> Open(const std::string& path);
+
+  void Write(std::string_view event, nlohmann::ordered_json fields = {});
+
+ private:
+  struct CloseFile {
+    void operator()(std::FILE* file) const { (void)std::fclose(file); }
+  };
+
+  std::unique_ptr<std::FILE, CloseFile> file_;
+};
+
+}  // namespace carryover::vfio_user

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/vfio_user/server.h"
+
+#include <fmt/format.h>
+#include <linux/vfio.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "drivers/access/poll_deadline.h"
+
+namespace carryover::vfio_user {
+namespace {
+
+constexpr std::uint32_t kConfigRegion = VFIO_PCI_CONFIG_REGION_INDEX;
+
+std::optional<InterruptKind> KindOf(std::uint32_t irq_index) {
+  switch (irq_index) {
+    case VFIO_PCI_INTX_IRQ_INDEX:
+      return InterruptKind::kIntx;
+    case VFIO_PCI_MSI_IRQ_INDEX:
+      return InterruptKind::kMsi;
+    case VFIO_PCI_MSIX_IRQ_INDEX:
+      return InterruptKind::kMsix;
+    default:
+      return std::nullopt;
+  }
+}
+
+const char* NameOf(InterruptKind kind) {
+  if (kind == InterruptKind::kIntx) return "INTx";
+  return kind == InterruptKind::kMsi ? "MSI" : "MSI-X";
+}
+
+std::uint64_t LoadLittleEndian(std::span<const std::byte> bytes) {
+  std::uint64_t value = 0;
+  for (std::size_t i = bytes.size(); i-- > 0;) {
+    value = value << 8 | std::to_integer<std::uint64_t>(bytes[i]);
+  }
+  return value;
+}
+
+bool IsAccessSize(std::size_t offset, std::size_t size) {
+  return (size == 1 || size == 2 || size == 4 || size == 8) && offset % size == 0;
+}
+
+}  // namespace
+
+Server::Server(UniqueFd socket, const MakeModel& make, EventLog& log)
+    : connection_(std::move(socket)), log_(log), model_(make(*this)), config_(model_->identity()) {
+  log_.Write("connected");
+}
+
+Result<std::optional<DeviceModel::Clock::time_point>> Server::Step() {
+  while (true) {
+    model_->Work();
+    LogViolations();
+    if (failure_) return std::unexpected(*failure_);
+    pollfd readable{.fd = connection_.fd(), .events = POLLIN, .revents = 0};
+    const auto ready = PollDeadline({&readable, 1}, Deadline::After(std::chrono::seconds(0)));
+    if (!ready) return std::unexpected(ready.error());
+    if (!*ready) return model_->NextDue();
+    const auto received = Receive(Deadline::After(kPatience), std::nullopt);
+    if (!received) return std::unexpected(received.error());
+  }
+}
+
+Result<bool> Server::Receive(Deadline deadline, std::optional<std::uint16_t> awaited) {
+  auto message = connection_.Receive(deadline);
+  if (!message) return std::unexpected(message.error());
+  if (!*message) return Fail(kEnded, "the other side has closed the connection");
+  if ((*message)->header.is_reply()) {
+    // One that is late, to a request that was given up, is of no use.
+    if ((*message)->header.id != awaited) return false;
+    reply_ = std::move(**message);
+    return true;
+  }
+  if (auto answered = Answer(**message); !answered) return std::unexpected(answered.error());
+  return false;
+}
+
+Result<void> Server::Answer(Message& request) {
+  const Header& header = request.header;
+  auto answer = AnswerTo(request);
+  if (!header.wants_reply()) return {};
+  Header reply{.id = header.id, .command = header.command, .flags = Header::kReply};
+  if (!answer) {
+    reply.flags |= Header::kError;
+    reply.error = static_cast<std::uint32_t>(answer.error().code);
+  }
+  return connection_.Send(reply, answer ? *answer : Payload(), Deadline::After(kPatience));
+}
+
+Result<Server::Payload> Server::AnswerTo(Message& request) {
+  const std::span<const std::byte> payload = request.payload;
+  switch (request.header.command) {
+    case Command::kVersion:
+      return AnswerVersion(payload);
+    case Command::kDmaMap:
+      // Nothing is mapped here: the request is for who does.
+      if (const auto map = Get<DmaMapRequest>(payload); !map) return std::unexpected(map.error());
+      return Payload();
+    case Command::kDmaUnmap:
+      if (const auto unmap = Get<DmaUnmapRequest>(payload); !unmap) {
+        return std::unexpected(unmap.error());
+      }
+      return Payload(payload.begin(), payload.begin() + sizeof(DmaUnmapRequest));
+    case Command::kGetInfo: {
+      Payload answer;
+      Append(answer,
+             std::array<std::uint32_t, 4>{16, VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI,
+                                          VFIO_PCI_NUM_REGIONS, VFIO_PCI_NUM_IRQS});
+      return answer;
+    }
+    case Command::kGetRegionInfo:
+      return AnswerRegionInfo(payload);
+    case Command::kGetIrqInfo:
+      return AnswerIrqInfo(payload);
+    case Command::kSetIrqs:
+      return SetIrqs(payload, std::move(request.fds));
+    case Command::kRegionRead:
+      return ReadRegion(payload);
+    case Command::kRegionWrite:
+      return WriteRegion(payload);
+    case Command::kReset:
+      ResetFunction("machine");
+      return Payload();
+    default:
+      return Fail(ENOTSUP,
+                  fmt::format("command {}", static_cast<unsigned>(request.header.command)));
+  }
+}
+
+Result<Server::Payload> Server::AnswerVersion(std::span<const std::byte> payload) {
+  const auto version = Get<Version>(payload);
+  if (!version) return std::unexpected(version.error());
+  if (version->major != 0) {
+    return Fail(ENOTSUP, fmt::format("version {}.{}", version->major, version->minor));
+  }
+  const nlohmann::json capabilities{
+      {"capabilities",
+       {{"max_msg_fds", kMaxFds},
+        {"max_data_xfer_size", kMaxTransfer},
+        {"max_dma_maps", std::numeric_limits<std::uint16_t>::max()}}}};
+  Payload answer;
+  Append(answer, *version);
+  const std::string text = capabilities.dump();
+  const auto bytes = std::as_bytes(std::span(text.c_str(), text.size() + 1));
+  answer.insert(answer.end(), bytes.begin(), bytes.end());
+  return answer;
+}
+
+std::size_t Server::RegionSize(std::uint32_t region) const {
+  if (region == kConfigRegion) return ConfigSpace::kSize;
+  const auto& bars = model_->identity().bars;
+  const auto found = std::ranges::find(bars, region, &ModelBar::index);
+  return found == bars.end() ? 0 : found->size;
+}
+
+Result<Server::Payload> Server::AnswerRegionInfo(std::span<const std::byte> payload) const {
+  auto info = Get<vfio_region_info>(payload);
+  if (!info) return std::unexpected(info.error());
+  if (info->index >= VFIO_PCI_NUM_REGIONS) {
+    return Fail(EINVAL, fmt::format("region {}", info->index));
+  }
+  const std::size_t size = RegionSize(info->index);
+  Payload answer;
+  Append(answer,
+         vfio_region_info{.argsz = sizeof(vfio_region_info),
+                          .flags = size == 0 ? 0U
+                                             : static_cast<__u32>(VFIO_REGION_INFO_FLAG_READ |
+                                                                  VFIO_REGION_INFO_FLAG_WRITE),
+                          .index = info->index,
+                          .cap_offset = 0,
+                          .size = size,
+                          .offset = 0});
+  return answer;
+}
+
+unsigned Server::VectorsOf(std::uint32_t irq_index) const {
+  const ModelIdentity& identity = model_->identity();
+  switch (irq_index) {
+    case VFIO_PCI_INTX_IRQ_INDEX:
+      return identity.intx ? 1 : 0;
+    case VFIO_PCI_MSI_IRQ_INDEX:
+      return identity.msi_vectors;
+    case VFIO_PCI_MSIX_IRQ_INDEX:
+      return identity.msix_vectors;
+    default:
+      return 0;
+  }
+}
+
+Result<Server::Payload> Server::AnswerIrqInfo(std::span<const std::byte> payload) const {
+  const auto info = Get<vfio_irq_info>(payload);
+  if (!info) return std::unexpected(info.error());
+  if (info->index >= VFIO_PCI_NUM_IRQS) return Fail(EINVAL, fmt::format("IRQ {}", info->index));
+  const unsigned count = VectorsOf(info->index);
+  Payload answer;
+  Append(answer, vfio_irq_info{.argsz = sizeof(vfio_irq_info),
+                               .flags = count == 0 ? 0U : VFIO_IRQ_INFO_EVENTFD,
+                               .index = info->index,
+                               .count = count});
+  return answer;
+}
+
+Result<Server::Payload> Server::SetIrqs(std::span<const std::byte> payload,
+                                        std::vector<UniqueFd> fds) {
+  struct Set {
+    std::uint32_t argsz, flags, index, start, count;
+  };
+  const auto set = Get<Set>(payload);
+  if (!set) return std::unexpected(set.error());
+  const auto kind = KindOf(set->index);
+  if (!kind) return Payload();  // the kernel's own, which a model does not raise
+  const unsigned vectors = VectorsOf(set->index);
+  if (set->start > vectors || set->count > vectors - set->start) {
+    return Fail(EINVAL, fmt::format("{} vectors from {} of {}", set->count, set->start, vectors));
+  }
+  // A level is not kept here: there is nothing to mask.
+  if ((set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) == 0) return Payload();
+  if ((set->flags & VFIO_IRQ_SET_DATA_NONE) != 0 && set->count == 0) {
+    std::erase_if(vectors_, [kind](const auto& entry) { return entry.first.first == *kind; });
+    return Payload();
+  }
+  if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) == 0) {
+    return Fail(EINVAL, fmt::format("set IRQs with flags {:#x}", set->flags));
+  }
+  // No descriptors: these vectors have none from now on.
+  if (!fds.empty() && fds.size() != set->count) {
+    return Fail(EINVAL, fmt::format("{} descriptors for {} vectors", fds.size(), set->count));
+  }
+  for (std::uint32_t i = 0; i < set->count; ++i) {
+    const auto key = std::pair(*kind, set->start + i);
+    vectors_.erase(key);
+    if (!fds.empty()) vectors_.emplace(key, std::move(fds[i]));
+  }
+  return Payload();
+}
+
+Result<Server::Payload> Server::ReadRegion(std::span<const std::byte> payload) {
+  const auto access = ParseRegionAccess(Command::kRegionRead, payload);
+  if (!access) return std::unexpected(access.error());
+  const std::size_t size = RegionSize(access->region);
+  if (access->offset > size || access->count > size - access->offset) {
+    return Fail(EINVAL, fmt::format("{} bytes at {:#x} of region {}", access->count, access->offset,
+                                    access->region));
+  }
+  Payload answer;
+  Append(answer, *access);
+  answer.resize(answer.size() + access->count);
+  const std::span<std::byte> data = std::span(answer).subspan(sizeof(RegionAccess));
+  if (access->region == kConfigRegion) {
+    config_.Read(access->offset, data);
+    return answer;
+  }
+  if (auto read = ReadBar(access->region, access->offset, data); !read) {
+    return std::unexpected(read.error());
+  }
+  return answer;
+}
+
+Result<Server::Payload> Server::WriteRegion(std::span<const std::byte> payload) {
+  const auto access = ParseRegionAccess(Command::kRegionWrite, payload);
+  if (!access) return std::unexpected(access.error());
+  const std::size_t size = RegionSize(access->region);
+  if (access->offset > size || access->count > size - access->offset) {
+    return Fail(EINVAL, fmt::format("{} bytes at {:#x} of region {}", access->count, access->offset,
+                                    access->region));
+  }
+  const auto data = payload.subspan(sizeof(RegionAccess));
+  Payload answer;
+  Append(answer, *access);
+  if (access->region == kConfigRegion) {
+    WriteConfig(access->offset, data);
+    return answer;
+  }
+  if (auto written = WriteBar(access->region, access->offset, data); !written) {
+    return std::unexpected(written.error());
+  }
+  return answer;
+}
+
+bool Server::InMsix(unsigned bar, std::size_t offset, std::size_t size) const {
+  const ModelIdentity& identity = model_->identity();
+  return identity.msix_vectors != 0 && bar == identity.msix_bar &&
+         offset + size > identity.msix_offset && offset < identity.msix_offset + kMsixSize;
+}
+
+Result<void> Server::ReadBar(unsigned bar, std::size_t offset, std::span<std::byte> to) {
+  // QEMU has the table. No vector is pending here: those that cannot be sent wait in the eventfd.
+  if (InMsix(bar, offset, to.size())) return {};
+  if (!IsAccessSize(offset, to.size())) {
+    return Fail(EINVAL, fmt::format("a read of {} bytes at {:#x}", to.size(), offset));
+  }
+  const std::uint64_t value = model_->Read(bar, offset, to.size());
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    to[i] = static_cast<std::byte>(value >> (8 * i) & 0xff);
+  }
+  return {};
+}
+
+Result<void> Server::WriteBar(unsigned bar, std::size_t offset, std::span<const std::byte> from) {
+  if (InMsix(bar, offset, from.size())) return {};
+  if (!IsAccessSize(offset, from.size())) {
+    return Fail(EINVAL, fmt::format("a write of {} bytes at {:#x}", from.size(), offset));
+  }
+  model_->Write(bar, offset, from.size(), LoadLittleEndian(from));
+  return {};
+}
+
+void Server::WriteConfig(std::size_t offset, std::span<const std::byte> from) {
+  const bool master = config_.bus_master();
+  const bool reset = config_.Write(offset, from);
+  if (config_.bus_master() != master) log_.Write("master", {{"on", config_.bus_master()}});
+  if (reset) ResetFunction("function");
+}
+
+void Server::ResetFunction(const char* by) {
+  log_.Write("reset", {{"by", by}});
+  config_.Reset();
+  model_->ResetFunction();
+}
+
+bool Server::Exchange(Command command, const Payload& payload) {
+  if (failure_) return false;
+  const std::uint16_t id = next_id_++;
+  const Deadline deadline = Deadline::After(kPatience);
+  if (auto sent = connection_.Send({.id = id, .command = command}, payload, deadline); !sent) {
+    failure_ = sent.error();
+    return false;
+  }
+  while (true) {
+    const auto replied = Receive(deadline, id);
+    if (!replied) {
+      failure_ = replied.error();
+      return false;
+    }
+    if (*replied) return (reply_.header.flags & Header::kError) == 0;
+  }
+}
+
+bool Server::DmaRead(Iova iova, std::span<std::byte> to) {
+  bool ok = true;
+  for (std::size_t done = 0; ok && done < to.size();) {
+    const std::size_t count = std::min(kMaxTransfer, to.size() - done);
+    Payload request;
+    Append(request, DmaAccessHeader{.address = iova + done, .count = count});
+    ok = Exchange(Command::kDmaRead, request) &&
+         reply_.payload.size() == sizeof(DmaAccessHeader) + count;
+    if (ok)
+      std::ranges::copy(std::span(reply_.payload).subspan(sizeof(DmaAccessHeader)),
+                        to.subspan(done).begin());
+    done += count;
+  }
+  log_.Write("dma", {{"write", false}, {"address", iova}, {"length", to.size()}, {"ok", ok}});
+  return ok;
+}
+
+bool Server::DmaWrite(Iova iova, std::span<const std::byte> from) {
+  bool ok = true;
+  for (std::size_t done = 0; ok && done < from.size();) {
+    const auto part = from.subspan(done, std::min(kMaxTransfer, from.size() - done));
+    Payload request;
+    Append(request, DmaAccessHeader{.address = iova + done, .count = part.size()});
+    request.insert(request.end(), part.begin(), part.end());
+    ok = Exchange(Command::kDmaWrite, request);
+    done += part.size();
+  }
+  log_.Write("dma", {{"write", true}, {"address", iova}, {"length", from.size()}, {"ok", ok}});
+  return ok;
+}
+
+void Server::Raise(InterruptKind kind, unsigned vector) {
+  const auto found = vectors_.find({kind, vector});
+  const bool sent = found != vectors_.end() && eventfd_write(found->second.get(), 1) == 0;
+  log_.Write("interrupt", {{"kind", NameOf(kind)}, {"vector", vector}, {"sent", sent}});
+}
+
+void Server::LogViolations() {
+  const auto& violations = model_->violations();
+  for (; logged_violations_ < violations.size(); ++logged_violations_) {
+    log_.Write("violation", {{"what", violations[logged_violations_]}});
+  }
+}
+
+}  // namespace carryover::vfio_user

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Shows a DeviceModel to QEMU's vfio-user-pci, as a PCI function (QEMU,
+// docs/interop/vfio-user.rst).
+//
+// The model's DMA goes to QEMU in messages, which translates and checks it like that of any device:
+// IOMMU and bus master are QEMU's. A processor waits for the answer to an access while QEMU can do
+// no DMA: accesses are answered at once, also while the model waits for DMA.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "drivers/model/device_model.h"
+#include "drivers/vfio_user/config_space.h"
+#include "drivers/vfio_user/connection.h"
+#include "drivers/vfio_user/event_log.h"
+
+namespace carryover::vfio_user {
+
+// Makes a model in this slot.
+using MakeModel = std::function<std::unique_ptr<DeviceModel>(ModelHost&)>;
+
+class Server final : private ModelHost {
+ public:
+  // Longest that the other side may take for a message that it has begun, or for an answer.
+  static constexpr std::chrono::seconds kPatience{5};
+
+  // A new device, as after power-on, on this connection. `log` outlives it.
+  Server(UniqueFd socket, const MakeModel& make, EventLog& log);
+
+  // Does what there is to do now. It is to be called again when fd() is readable, when this time
+  // has come, and when the model's faults were changed. Errors, after which the connection is of no
+  // more use: kEnded, EPROTO (what came is no message), ETIMEDOUT, and those of sockets.
+  [[nodiscard]] Result<std::optional<DeviceModel::Clock::time_point>> Step();
+  [[nodiscard]] int fd() const { return connection_.fd(); }
+  // For faults; Step() afterwards.
+  [[nodiscard]] DeviceModel& model() { return *model_; }
+
+  // The error of Step() when the other side closed between two messages.
+  static constexpr int kEnded = ESHUTDOWN;
+
+ private:
+  // ModelHost
+  [[nodiscard]] bool DmaRead(Iova iova, std::span<std::byte> to) override;
+  [[nodiscard]] bool DmaWrite(Iova iova, std::span<const std::byte> from) override;
+  void Raise(InterruptKind kind, unsigned vector) override;
+
+  // Waits for the next message and deals with it. True if it was the reply with this id, which is
+  // then in `reply_`.
+  [[nodiscard]] Result<bool> Receive(Deadline deadline, std::optional<std::uint16_t> awaited);
+  [[nodiscard]] Result<void> Answer(Message& request);
+  using Payload = std::vector<std::byte>;
+  [[nodiscard]] Result<Payload> AnswerTo(Message& request);
+  [[nodiscard]] Result<Payload> AnswerVersion(std::span<const std::byte> payload);
+  [[nodiscard]] Result<Payload> AnswerRegionInfo(std::span<const std::byte> payload) const;
+  [[nodiscard]] Result<Payload> AnswerIrqInfo(std::span<const std::byte> payload) const;
+  [[nodiscard]] Result<Payload> SetIrqs(std::span<const std::byte> payload,
+                                        std::vector<UniqueFd> fds);
+  [[nodiscard]] Result<Payload> ReadRegion(std::span<const std::byte> payload);
+  [[nodiscard]] Result<Payload> WriteRegion(std::span<const std::byte> payload);
+  [[nodiscard]] Result<void> ReadBar(unsigned bar, std::size_t offset, std::span<std::byte> to);
+  [[nodiscard]] Result<void> WriteBar(unsigned bar, std::size_t offset,
+                                      std::span<const std::byte> from);
+  void WriteConfig(std::size_t offset, std::span<const std::byte> from);
+  void ResetFunction(const char* by);
+
+  [[nodiscard]] std::size_t RegionSize(std::uint32_t region) const;
+  [[nodiscard]] bool InMsix(unsigned bar, std::size_t offset, std::size_t size) const;
+  [[nodiscard]] unsigned VectorsOf(std::uint32_t irq_index) const;
+  // Sends a DMA request and waits for its reply. False if it was refused; then, and when the
+  // connection has failed, what failed is in failure_.
+  [[nodiscard]] bool Exchange(Command command, const Payload& payload);
+  void LogViolations();
+
+  Connection connection_;
+  EventLog& log_;
+  std::unique_ptr<DeviceModel> model_;
+  ConfigSpace config_;
+  std::map<std::pair<InterruptKind, unsigned>, UniqueFd> vectors_;
+  std::uint16_t next_id_ = 0;
+  Message reply_;
+  std::optional<Error> failure_;  // of the connection, while the model worked
+  std::size_t logged_violations_ = 0;
+};
+
+}  // namespace carryover::vfio_user
