@@ -7,6 +7,7 @@
 #include "drivers/dmac/dmac.h"
 #include "drivers/edu/edu.h"
 #include "drivers/igb/igb.h"
+#include "drivers/nvme/nvme.h"
 
 namespace carryover {
 namespace {
@@ -21,7 +22,7 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(), &igb::Entry()};
+  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(), &igb::Entry(), &nvme::Entry()};
   return kDrivers;
 }
 
@@ -38,8 +39,8 @@ const DriverEntry* FindDriver(std::string_view name) {
   return First([name](const DriverEntry* entry) { return entry->name == name; });
 }
 
-const DriverEntry* DriverFor(PciId id) {
-  return First([id](const DriverEntry* entry) { return entry->probe(id); });
+const DriverEntry* DriverFor(const PciKind& kind) {
+  return First([&kind](const DriverEntry* entry) { return entry->probe(kind); });
 }
 
 }  // namespace carryover

@@ -123,13 +123,13 @@ DRIVER_TEST(DriverDevice, AResetInMidFlightEndsDma) {
   ExpectGuards(destination);
 }
 
-DRIVER_TEST(DriverDevice, StartsAndStopsAHundredTimes) {
+DRIVER_TEST(DriverDevice, StartsAndStopsManyTimes) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(64));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(64));
   FillPattern(source.payload(), kKey);
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
   ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-  for (int i = 0; i < 100; ++i) {
+  for (unsigned i = 0; i < Restarts(); ++i) {
     ASSERT_OK(dma().device().StopShared()) << "time " << i;
     ASSERT_OK(dma().Start()) << "time " << i;
   }
@@ -138,7 +138,7 @@ DRIVER_TEST(DriverDevice, StartsAndStopsAHundredTimes) {
 }
 
 // What one device can reach is not what the other can.
-class DriverPair : public DriverDevice {
+class DriverBeside : public DriverDevice {
  public:
   using DriverDevice::DriverDevice;
 
@@ -170,19 +170,24 @@ class DriverPair : public DriverDevice {
   static PatternKey KeyOf(std::size_t index) { return {.seed = 0x2d + index, .generation = 0}; }
 };
 
-DRIVER_TEST_NEEDS(DriverPair, TwoOfAKindCopyAtOnce, {.devices = 2}) {
-  ASSERT_OK_AND_ASSIGN(DrivenDevice other, DrivenDevice::Open(driver_name(), 1));
-  ASSERT_OK(other.Start());
-  CopyAtOnce(other);
-}
-
-DRIVER_TEST(DriverPair, TwoKindsCopyAtOnce) {
+DRIVER_TEST(DriverBeside, AnotherKindCopiesAtOnce) {
   const auto& listed = Devices::Get().listed();
   const auto another = std::ranges::find_if(listed, [this](const ListedDevice& device) {
     return device.driver != driver_name() && device.driver != Devices::kNoDriver;
   });
   if (another == listed.end()) GTEST_SKIP() << "no device of another driver is listed";
   ASSERT_OK_AND_ASSIGN(DrivenDevice other, DrivenDevice::Open(another->driver));
+  ASSERT_OK(other.Start());
+  CopyAtOnce(other);
+}
+
+class DriverTwins : public DriverBeside {
+ public:
+  using DriverBeside::DriverBeside;
+};
+
+DRIVER_TEST_NEEDS(DriverTwins, CopyAtOnce, {.devices = 2}) {
+  ASSERT_OK_AND_ASSIGN(DrivenDevice other, DrivenDevice::Open(driver_name(), 1));
   ASSERT_OK(other.Start());
   CopyAtOnce(other);
 }

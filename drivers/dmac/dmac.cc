@@ -197,7 +197,7 @@ Result<void> DmacEngine::TakeOver(DmaRegion rings, const RingPositions& position
 const DriverEntry& Entry() {
   static constexpr DriverEntry kEntry{
       .name = kTraits.name,
-      .probe = [](PciId id) { return id == kDmac; },
+      .probe = [](const PciKind& kind) { return kind.id == kDmac; },
       .make = [](PciDevice& device, const DriverOptions&) -> std::unique_ptr<Driver> {
         return std::make_unique<ContractDriver>(device, std::make_unique<DmacEngine>(device));
       }};

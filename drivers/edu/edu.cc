@@ -209,7 +209,7 @@ std::unique_ptr<Driver> MakeDriver(PciDevice& device, milliseconds transfer) {
 const DriverEntry& Entry() {
   static constexpr DriverEntry kEntry{
       .name = kTraits.name,
-      .probe = [](PciId id) { return id == kEdu; },
+      .probe = [](const PciKind& kind) { return kind.id == kEdu; },
       .make = [](PciDevice& device,
                  const DriverOptions&) { return MakeDriver(device, kTransferPatience); }};
   return kEntry;

@@ -324,7 +324,7 @@ std::unique_ptr<Driver> MakeDriver(PciDevice& device, LinkSettling settling) {
 const DriverEntry& Entry() {
   static constexpr DriverEntry kEntry{
       .name = kTraits.name,
-      .probe = [](PciId id) { return id == k82576; },
+      .probe = [](const PciKind& kind) { return kind.id == k82576; },
       .make = [](PciDevice& device,
                  const DriverOptions&) { return MakeDriver(device, LinkSettling()); }};
   return kEntry;
