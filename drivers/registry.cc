@@ -8,6 +8,7 @@
 #include "drivers/edu/edu.h"
 #include "drivers/igb/igb.h"
 #include "drivers/nvme/nvme.h"
+#include "drivers/virtio/virtio.h"
 
 namespace carryover {
 namespace {
@@ -22,7 +23,8 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(), &igb::Entry(), &nvme::Entry()};
+  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(), &igb::Entry(), &nvme::Entry(),
+                                   &virtio::Entry()};
   return kDrivers;
 }
 

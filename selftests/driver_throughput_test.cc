@@ -39,8 +39,8 @@ class DriverBatch : public DriverDeviceTest {
   }
 };
 
-DRIVER_TEST_NEEDS(DriverBatch, WinsOverOneAtATime, {.payload = 256 * 4096}) {
-  constexpr std::size_t kCopies = 256;
+DRIVER_TEST_NEEDS(DriverBatch, WinsOverOneAtATime, {.payload = 64 * 4096}) {
+  constexpr std::size_t kCopies = 64;
   constexpr int kRounds = 3;
   for (const std::size_t length : {std::size_t{64}, kPage}) {
     ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kCopies * length));
