@@ -7,6 +7,7 @@
 #include "drivers/dmac/dmac.h"
 #include "drivers/edu/edu.h"
 #include "drivers/igb/igb.h"
+#include "drivers/ioat/ioat.h"
 #include "drivers/nvme/nvme.h"
 #include "drivers/virtio/virtio.h"
 
@@ -23,8 +24,8 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(), &igb::Entry(), &nvme::Entry(),
-                                   &virtio::Entry()};
+  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(),  &igb::Entry(),
+                                   &ioat::Entry(), &nvme::Entry(), &virtio::Entry()};
   return kDrivers;
 }
 

@@ -6,6 +6,7 @@
 
 #include "drivers/dmac/model/dmac_model.h"
 #include "drivers/edu/model/edu_model.h"
+#include "drivers/ioat/model/ioat_model.h"
 #include "drivers/vfio_user/program/idle_model.h"
 
 namespace carryover::vfio_user {
@@ -23,6 +24,7 @@ std::span<const NamedModel> Models() {
       NamedModel{.name = "dmac", .make = Make<dmac::DmacModel>},
       NamedModel{.name = "edu", .make = Make<edu::EduModel>},
       NamedModel{.name = "idle", .make = Make<IdleModel>},
+      NamedModel{.name = "ioat", .make = Make<ioat::IoatModel>},
   };
   return kModels;
 }
