@@ -5,6 +5,7 @@
 #include <array>
 
 #include "drivers/dmac/dmac.h"
+#include "drivers/dsa/dsa.h"
 #include "drivers/edu/edu.h"
 #include "drivers/igb/igb.h"
 #include "drivers/ioat/ioat.h"
@@ -24,7 +25,7 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(),  &igb::Entry(),
+  static const std::array kDrivers{&dmac::Entry(), &dsa::Entry(), &edu::Entry(),  &igb::Entry(),
                                    &ioat::Entry(), &nvme::Entry(), &virtio::Entry()};
   return kDrivers;
 }

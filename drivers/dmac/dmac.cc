@@ -52,7 +52,10 @@ class DmacEngine final : public Engine {
   [[nodiscard]] std::size_t Outstanding() const override {
     return (tail_ + kRingSize - head_) % kRingSize;
   }
-  void RaiseInterrupt() override { bar_->Write32(Raise::kOffset, 0); }
+  [[nodiscard]] Result<void> RaiseInterrupt() override {
+    bar_->Write32(Raise::kOffset, 0);
+    return {};
+  }
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override { return {tail_}; }

@@ -67,7 +67,7 @@ class IoatEngine final : public Engine {
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
   [[nodiscard]] std::size_t Outstanding() const override { return posted_.size() - reaped_; }
-  void RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt() override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override { return {tail_}; }
@@ -229,13 +229,14 @@ void IoatEngine::Post(std::span<const DmaCopy> copies) {
 }
 
 // A descriptor that moves nothing has a size nevertheless.
-void IoatEngine::RaiseInterrupt() {
+Result<void> IoatEngine::RaiseInterrupt() {
   bar_->Write16(ChannelControl::kOffset, ChannelControl::kOurs);
   posted_.push_back(
       {.size = 1,
        .control = Descriptor::kNull | Descriptor::kInterrupt | Descriptor::kWriteCompletion});
   Put(posted_.back());
   Ring();
+  return {};
 }
 
 Result<bool> IoatEngine::Reap() {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "drivers/contract/contract_driver.h"
@@ -20,6 +21,10 @@ constexpr std::size_t kMaxCopy = std::size_t{256} * 1024;
 constexpr unsigned kCopyQueue = 1;
 constexpr unsigned kInterruptQueue = 2;
 constexpr unsigned kVector = 1;
+// In the position of the interrupt queue: it was created.
+constexpr std::uint32_t kExists = 1U << 31;
+// For the commands that create a queue when an interrupt is asked for.
+constexpr std::chrono::seconds kAdminPatience{1};
 
 constexpr DriverTraits kTraits{.name = "nvme",
                                .region_size = ContractDriver::kStateSize + sizeof(RegionLayout),
@@ -48,7 +53,7 @@ class NvmeEngine final : public Engine {
   [[nodiscard]] std::size_t Outstanding() const override {
     return media_ ? media_->outstanding() : 0;
   }
-  void RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt() override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override;
@@ -59,6 +64,7 @@ class NvmeEngine final : public Engine {
   void UseRings(DmaRegion rings);
   [[nodiscard]] Result<void> UseGeometry(const Geometry& geometry);
   [[nodiscard]] Result<void> StartQueues(Deadline deadline);
+  [[nodiscard]] Result<void> CreateInterruptQueue();
   [[nodiscard]] Iova At(std::size_t offset) const { return rings_.iova + offset; }
   [[nodiscard]] Iova ListOf(std::uint32_t slot) const {
     return At(offsetof(RegionLayout, lists) + slot * sizeof(DataList));
@@ -85,7 +91,7 @@ class NvmeEngine final : public Engine {
   Geometry geometry_;
   std::optional<MediaCopies> media_;  // once the geometry is known
   QueuePair copy_queue_;
-  QueuePair interrupt_queue_;
+  std::optional<QueuePair> interrupt_queue_;  // once an interrupt was asked for
 };
 
 Result<void> NvmeEngine::Open() {
@@ -147,15 +153,23 @@ Result<void> NvmeEngine::StartQueues(Deadline deadline) {
                           std::span(memory_->copy_cq).first(entries), *bar_, stride);
   interrupt_queue_ =
       QueuePair(kInterruptQueue, memory_->interrupt_sq, memory_->interrupt_cq, *bar_, stride);
-  if (auto created = controller_->CreateQueues(kCopyQueue, At(offsetof(RegionLayout, copy_sq)),
-                                               At(offsetof(RegionLayout, copy_cq)), entries,
-                                               std::nullopt, deadline);
-      !created) {
-    return created;
-  }
-  return controller_->CreateQueues(kInterruptQueue, At(offsetof(RegionLayout, interrupt_sq)),
-                                   At(offsetof(RegionLayout, interrupt_cq)),
-                                   std::min(kInterruptEntries, entries), kVector, deadline);
+  return controller_->CreateQueues(kCopyQueue, At(offsetof(RegionLayout, copy_sq)),
+                                   At(offsetof(RegionLayout, copy_cq)), entries, std::nullopt,
+                                   deadline);
+}
+
+// Base 5.4.1: a queue can have a vector other than 0 only while MSI-X is enabled, which it need not
+// be before an interrupt is asked for.
+Result<void> NvmeEngine::CreateInterruptQueue() {
+  const std::uint32_t entries = std::min(kInterruptEntries, controller_->cap().max_queue_entries());
+  interrupt_queue_ = QueuePair(kInterruptQueue, std::span(memory_->interrupt_sq).first(entries),
+                               std::span(memory_->interrupt_cq).first(entries), *bar_,
+                               controller_->cap().doorbell_stride());
+  auto created = controller_->CreateQueues(
+      kInterruptQueue, At(offsetof(RegionLayout, interrupt_sq)),
+      At(offsetof(RegionLayout, interrupt_cq)), entries, kVector, Deadline::After(kAdminPatience));
+  if (!created) interrupt_queue_.reset();
+  return created;
 }
 
 Result<void> NvmeEngine::BringUp(DmaRegion rings, Deadline deadline) {
@@ -269,17 +283,21 @@ Result<bool> NvmeEngine::Reap() {
 }
 
 // A read of a block that is ours, into memory that is not looked at.
-void NvmeEngine::RaiseInterrupt() {
+Result<void> NvmeEngine::RaiseInterrupt() {
+  if (!interrupt_queue_) {
+    if (auto created = CreateInterruptQueue(); !created) return created;
+  }
   bool any = false;
-  while (interrupt_queue_.Take()) any = true;
-  if (any) interrupt_queue_.Release();
+  while (interrupt_queue_->Take()) any = true;
+  if (any) interrupt_queue_->Release();
   const std::uint64_t block = options_.scratch->first;
-  interrupt_queue_.Put({.opcode = kRead,
-                        .namespace_id = 1,
-                        .data = {At(offsetof(RegionLayout, leftover)), 0},
-                        .cdw10 = static_cast<std::uint32_t>(block),
-                        .cdw11 = static_cast<std::uint32_t>(block >> 32)});
-  interrupt_queue_.Ring();
+  interrupt_queue_->Put({.opcode = kRead,
+                         .namespace_id = 1,
+                         .data = {At(offsetof(RegionLayout, leftover)), 0},
+                         .cdw10 = static_cast<std::uint32_t>(block),
+                         .cdw11 = static_cast<std::uint32_t>(block >> 32)});
+  interrupt_queue_->Ring();
+  return {};
 }
 
 // Disabled, a controller does nothing, whatever it was at; it forgets its queues, too.
@@ -299,7 +317,7 @@ Result<void> NvmeEngine::Continue(Deadline deadline) {
 
 RingPositions NvmeEngine::Positions() const {
   return {copy_queue_.position().Pack(),
-          interrupt_queue_.position().Pack(),
+          interrupt_queue_ ? interrupt_queue_->position().Pack() | kExists : 0,
           controller_->admin().position().Pack(),
           geometry_.block_size,
           geometry_.max_transfer,
@@ -330,8 +348,12 @@ Result<void> NvmeEngine::TakeOver(DmaRegion rings, const RingPositions& position
   copy_queue_ = QueuePair::At(kCopyQueue, std::span(memory_->copy_sq).first(entries),
                               std::span(memory_->copy_cq).first(entries), *bar_, stride,
                               QueuePair::Position::Unpack(positions[0]));
-  interrupt_queue_ = QueuePair::At(kInterruptQueue, memory_->interrupt_sq, memory_->interrupt_cq,
-                                   *bar_, stride, QueuePair::Position::Unpack(positions[1]));
+  if ((positions[1] & kExists) != 0) {
+    const std::uint32_t few = std::min(kInterruptEntries, entries);
+    interrupt_queue_ = QueuePair::At(kInterruptQueue, std::span(memory_->interrupt_sq).first(few),
+                                     std::span(memory_->interrupt_cq).first(few), *bar_, stride,
+                                     QueuePair::Position::Unpack(positions[1]));
+  }
   controller_->admin() = QueuePair::At(0, memory_->admin_sq, memory_->admin_cq, *bar_, stride,
                                        QueuePair::Position::Unpack(positions[2]));
   if (!copy_queue_.IsIdle() || !controller_->admin().IsIdle()) return not_as_saved();

@@ -53,7 +53,7 @@ class VirtioEngine final : public Engine {
   [[nodiscard]] std::size_t Outstanding() const override {
     return media_ ? media_->outstanding() : 0;
   }
-  void RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt() override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override;
@@ -247,13 +247,14 @@ Result<bool> VirtioEngine::Reap() {
   return any;
 }
 
-void VirtioEngine::RaiseInterrupt() {
+Result<void> VirtioEngine::RaiseInterrupt() {
   while (interrupts_.Take()) continue;
   const auto slot = static_cast<std::uint16_t>(interrupts_.index() % interrupts_.slots());
   interrupts_.Put(
       slot, {.type = RequestHeader::kGetId},
       {.address = At(offsetof(RegionLayout, leftover)), .length = RequestHeader::kIdBytes}, {});
   Ring(interrupts_, kInterruptQueue);
+  return {};
 }
 
 // 2.4: a device that is reset does nothing, whatever it was at; it forgets its queues, too.
