@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from carryover.events import TestInfo
 
@@ -28,10 +29,20 @@ class Plan:
     chains: dict[int, int]
     not_claimed: dict[str, int]
     not_in_mode: int
+    not_listed: dict[str, int]
 
     @classmethod
-    def of(cls, tests: Iterable[TestInfo], claims: Sequence[str], iommu_mode: str) -> Plan:
-        """The plan for these tests on a kernel that makes these claims."""
+    def of(
+        cls,
+        tests: Iterable[TestInfo],
+        claims: Sequence[str],
+        iommu_mode: str,
+        not_listed: Mapping[str, int] = MappingProxyType({}),
+    ) -> Plan:
+        """The plan for these tests on a kernel that makes these claims.
+
+        `not_listed`: how many more there are of drivers that no device is listed for.
+        """
         tests = list(tests)
         claimed = [test for test in tests if test.claim is None or test.claim in claims]
         of_files = [t for t in claimed if t.is_continuity and t.claim == "file"]
@@ -46,6 +57,7 @@ class Plan:
                 sorted(Counter(t.claim for t in tests if t.claim and t.claim not in claims).items())
             ),
             not_in_mode=len(unfit),
+            not_listed=dict(sorted(not_listed.items())),
         )
 
     @property
@@ -72,6 +84,11 @@ class Plan:
         if self.not_in_mode:
             lines.append(
                 f"{_tests(self.not_in_mode)} skipped for want of --carryover-iommu-mode iommufd"
+            )
+        if self.not_listed:
+            lines.append(
+                f"{_tests(sum(self.not_listed.values()))} left out for want of a device "
+                f"(PciTestDevice) of driver {', '.join(self.not_listed)}"
             )
         return lines
 

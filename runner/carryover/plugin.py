@@ -121,8 +121,16 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ProgramFil
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need no kexec come first, as they do on the target."""
+@pytest.hookimpl(trylast=True)  # after -k and -m: what is named is not left out unsaid
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that need no kexec come first, as they do on the target.
+
+    Those of drivers that no device is listed for are left out, unless there are no others.
+    """
+    tests = [item for item in items if isinstance(item, ProgramItem)]
+    if left_out := config.stash[_SESSION].without_devices(tests):
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: isinstance(item, ProgramItem) and item.info.is_continuity)
 
 

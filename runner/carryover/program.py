@@ -77,6 +77,10 @@ class ProgramOnTarget:
     time_scale: float = 1.0
     options: ProgramOptions = NO_OPTIONS
 
+    def drivers(self) -> set[str]:
+        """Those that a device is listed for."""
+        return {device.split(",")[2] for device in self.devices}
+
     def command(self, verb: str, names: Iterable[str] = (), *extra: str) -> str:
         """A shell command line for the target that reports by JSON lines."""
         words = [self.path, verb, "--json"]

@@ -7,6 +7,8 @@ import contextlib
 import os
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +57,24 @@ class CarryoverSession:
         self._campaign: Campaign | None = None
         self._results: Results | None = None
         self._junit: _Junit | None = None
+        self._left_out: dict[str, int] = {}
         self.is_reporting = False
+
+    def without_devices(self, tests: Sequence[ProgramItem]) -> list[ProgramItem]:
+        """Those whose driver has no device in the environment; none if all are such."""
+        env = self._config.stash.get(LABGRID_ENV_KEY, None)
+        if env is None or not tests:
+            return []
+        try:
+            strategy = env.get_target().get_driver("KexecStrategy", activate=False)
+            listed = strategy.on_target().drivers()
+        except Exception:  # what is wrong with the environment is said when it is used
+            return []
+        lacking = [t for t in tests if t.info.driver and t.info.driver not in listed]
+        if len(lacking) == len(tests):
+            return []
+        self._left_out = Counter(t.info.driver for t in lacking if t.info.driver)
+        return lacking
 
     def _select(self, items: list[ProgramItem]) -> None:
         self._items = {item.info.name: item for item in items}
@@ -87,7 +106,7 @@ class CarryoverSession:
             strategy.initrd = initrd
         needed = {i.info.driver for i in self._items.values() if i.info.driver}
         program = strategy.on_target()
-        listed = {device.split(",")[2] for device in program.devices}
+        listed = program.drivers()
         if missing := sorted(needed - listed):
             raise BadInput(
                 f"{_env_file(self._config)}: targets.main.resources: selected tests need a device "
@@ -118,7 +137,8 @@ class CarryoverSession:
         self._results = self._campaign.run([item.info for item in self._items.values()])
         self._display.begin(len(self._items))
         tests = [item.info for item in self._items.values()]
-        self._display.plan(Plan.of(tests, strategy.claims, strategy.iommu_mode).lines())
+        plan = Plan.of(tests, strategy.claims, strategy.iommu_mode, self._left_out)
+        self._display.plan(plan.lines())
 
     def report(self, item: ProgramItem) -> None:
         """Runs the campaign until this item's result is known, and reports it.

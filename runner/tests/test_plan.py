@@ -56,3 +56,10 @@ def test_device_files_cannot_be_preserved_in_the_mode_type1() -> None:
         "1 test for the first kexec: 1 kexec",
         "1 test skipped for want of --carryover-iommu-mode iommufd",
     ]
+
+
+def test_what_is_left_out_for_want_of_a_device_is_said() -> None:
+    plan = Plan.of([info(1)], ["memory"], "iommufd", {"nvme": 20, "dsa": 22})
+    assert plan.lines()[-1] == (
+        "42 tests left out for want of a device (PciTestDevice) of driver dsa, nvme"
+    )
