@@ -59,6 +59,8 @@ struct ConformanceCase {
   // False for a device whose own administration interrupts, too, by other vectors than the one that
   // RaiseInterrupt() uses.
   bool other_vectors_are_silent = true;
+  // False for a device that interrupts from its ring, behind the copies that were posted before.
+  bool interrupts_overtake_copies = true;
   // What the driver is made with.
   DriverOptions options = {};
 };

@@ -93,6 +93,9 @@ void DriverConformance::PlayRandomly(std::uint64_t seed) {
         ASSERT_OK(driver_->Resume(Soon()));
         break;
       case 4:
+        if (!GetParam().interrupts_overtake_copies) {
+          ASSERT_NO_FATAL_FAILURE(settle());
+        }
         ASSERT_OK(driver_->RaiseInterrupt());
         ASSERT_EQ(TakeInterrupts(), 1);
         break;
