@@ -7,6 +7,7 @@
 #include "drivers/dmac/dmac.h"
 #include "drivers/edu/edu.h"
 #include "drivers/igb/igb.h"
+#include "drivers/ioat/ioat.h"
 
 namespace carryover {
 namespace {
@@ -21,7 +22,7 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(), &igb::Entry()};
+  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(), &igb::Entry(), &ioat::Entry()};
   return kDrivers;
 }
 

@@ -6,6 +6,7 @@
 
 #include "drivers/dmac/model/dmac_model.h"
 #include "drivers/edu/model/edu_model.h"
+#include "drivers/ioat/model/ioat_model.h"
 
 namespace carryover::vfio_user {
 namespace {
@@ -21,6 +22,7 @@ std::span<const NamedModel> Models() {
   static constexpr std::array kModels{
       NamedModel{.name = "dmac", .make = Make<dmac::DmacModel>},
       NamedModel{.name = "edu", .make = Make<edu::EduModel>},
+      NamedModel{.name = "ioat", .make = Make<ioat::IoatModel>},
   };
   return kModels;
 }
