@@ -324,6 +324,10 @@ TEST_F(SmallestModelTest, RefusesMoreThanXferCap) {
       .size = 4097, .source = arena_.At(0), .destination = arena_.At(kHalf), .next = arena_.At(0)};
   std::memcpy(arena_.pool().data(), &descriptor, sizeof(descriptor));
   bar().Write64(ChainAddr::kOffset, arena_.At(0));
+  EXPECT_EQ(State(), ChanSts::kHalted);
+  EXPECT_EQ(State(), ChanSts::kHalted);
+  EXPECT_EQ(State(), ChanSts::kArmed);
+  EXPECT_THAT(device_.violations(), IsEmpty());
   bar().Write16(DmaCount::kOffset, 1);
   EXPECT_EQ(bar().Read32(ChanErr::kOffset), ChanErr::kLength);
 }

@@ -18,12 +18,17 @@ using testing::IsEmpty;
 
 class Ioat : public IoatBench {
  protected:
+  using IoatBench::IoatBench;
   void TearDown() override { EXPECT_THAT(device_.violations(), IsEmpty()); }
   [[nodiscard]] Descriptor DescriptorAt(std::size_t slot) const {
     Descriptor descriptor;
     std::memcpy(&descriptor, arena_.region().memory.data() + 4096 + slot * sizeof(Descriptor),
                 sizeof(descriptor));
     return descriptor;
+  }
+  void StoreDescriptor(std::size_t slot, const Descriptor& descriptor) {
+    std::memcpy(arena_.region().memory.data() + 4096 + slot * sizeof(Descriptor), &descriptor,
+                sizeof(descriptor));
   }
   [[nodiscard]] Iova DescriptorIova(std::size_t slot) const {
     return arena_.region().iova + 4096 + slot * sizeof(Descriptor);
@@ -60,6 +65,13 @@ TEST_F(Ioat, TellsAnXferCapThatCannotBe) {
     arena_.MapIn(device.device().iommu());
     EXPECT_THAT(Entry().make(device.device(), {})->Start(arena_.region(), Soon()), FailsWith(EIO));
   }
+}
+
+TEST_F(Ioat, TellsAFunctionWithoutAChannel) {
+  ModelDevice<IoatModel> device(ChannelKind{.channels = 0});
+  arena_.MapIn(device.device().iommu());
+  EXPECT_THAT(Entry().make(device.device(), {})->Start(arena_.region(), Soon()),
+              FailsWith(ENOTSUP));
 }
 
 // XFERCAP 0 is 4 GiB.
@@ -267,6 +279,35 @@ TEST_F(Ioat, TellsACompletionThatCannotBe) {
   ASSERT_OK(driver_->Stop(Soon()));
 }
 
+// No look at the channel is needed for it.
+TEST_F(Ioat, TellsAnErrorAtTheDeadline) {
+  Start();
+  device_.FailNextCopy();
+  const DmaCopy copy{.source = arena_.At(0), .destination = arena_.At(kHalf), .length = 1};
+  ASSERT_OK(driver_->Copy({&copy, 1}));
+  EXPECT_THAT(driver_->Wait(Deadline::After(std::chrono::nanoseconds(0))), FailsWith(EIO));
+}
+
+class IoatThatHangs : public Ioat {
+ protected:
+  IoatThatHangs() : Ioat(ChannelKind{.hung_channel_suspends = false}) {}
+};
+
+// In the middle of a descriptor. A reset is the last resort.
+TEST_F(IoatThatHangs, IsResetNevertheless) {
+  Start();
+  device_.SetHung(true);
+  const DmaCopy copy{.source = arena_.At(0), .destination = arena_.At(kHalf), .length = 1};
+  ASSERT_OK(driver_->Copy({&copy, 1}));
+  EXPECT_THAT(driver_->Quiesce(Almost()), FailsWith(ETIMEDOUT));
+  const auto begin = std::chrono::steady_clock::now();
+  Start();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
+  device_.SetHung(false);
+  EXPECT_TRUE(arena_.Matches());
+  CopyOne();
+}
+
 // What the channel did before it was suspended is not done again: its source may be gone.
 TEST_F(Ioat, ResumesBehindWhatIsDone) {
   Start();
@@ -323,6 +364,50 @@ TEST_F(Ioat, IsNotTakenOverWithAnyRegisterChanged) {
   CopyOne();
 }
 
+// As many copies as the ring has descriptors: the last one's address is the same.
+TEST_F(Ioat, IsNotTakenOverAfterAWholeRingOfCopies) {
+  Start();
+  CopyOne();
+  ASSERT_OK(driver_->Save());
+  const std::vector<DmaCopy> batch(
+      kRingSize / 4, {.source = arena_.At(0), .destination = arena_.At(kHalf), .length = 1});
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_OK(driver_->Copy(batch));
+    ASSERT_OK(driver_->Wait(Soon()));
+  }
+  EXPECT_THAT(Attach(), FailsWith(EIO));
+}
+
+// As many descriptors of the same chain, but others.
+TEST_F(Ioat, IsNotTakenOverWhenAnotherDescriptorWasTheLast) {
+  Start();
+  CopyOne();
+  CopyOne();
+  ASSERT_OK(driver_->Save());
+  bar().Write8(ChanCmd::kOffset, ChanCmd::kSuspend);
+  StoreDescriptor(0, {.size = 8, .control = Descriptor::kNull, .next = DescriptorIova(7)});
+  StoreDescriptor(7, {.size = 8, .control = Descriptor::kNull, .next = DescriptorIova(8)});
+  bar().Write64(ChainAddr::kOffset, DescriptorIova(0));
+  bar().Write16(DmaCount::kOffset, 2);
+  EXPECT_EQ(bar().Read64(ChanSts::kOffset), DescriptorIova(7) | ChanSts::kDone);
+  EXPECT_THAT(Attach(), FailsWith(EIO));
+}
+
+// Quiesced before its first descriptor, and used then by somebody who failed.
+TEST_F(Ioat, IsNotTakenOverWithAnError) {
+  Start();
+  ASSERT_OK(driver_->Quiesce(Soon()));
+  ASSERT_OK(driver_->Save());
+  StoreDescriptor(0, {.size = 8, .control = Descriptor::kNull, .next = DescriptorIova(1)});
+  bar().Write64(ChainAddr::kOffset, DescriptorIova(0));
+  device_.FailNextCopy();
+  bar().Write16(DmaCount::kOffset, 1);
+  bar().Write64(ChainAddr::kOffset, DescriptorIova(0));
+  EXPECT_EQ(State(), ChanSts::kHalted);
+  EXPECT_EQ(bar().Read16(DmaCount::kOffset), 0);
+  EXPECT_THAT(Attach(), FailsWith(EIO));
+}
+
 // Quiesced before its first descriptor, and reset then by somebody.
 TEST_F(Ioat, IsNotTakenOverQuiescedAfterAReset) {
   Start();
@@ -332,6 +417,30 @@ TEST_F(Ioat, IsNotTakenOverQuiescedAfterAReset) {
   ASSERT_OK(Entry().make(pci(), {})->Stop(Soon()));
   ASSERT_OK(pci().SetBusMaster(true));
   EXPECT_THAT(Attach(), FailsWith(EIO));
+}
+
+// A channel whose reset changes no register but its state's.
+class IoatThatKeepsRegisters : public Ioat {
+ protected:
+  IoatThatKeepsRegisters() : Ioat(ChannelKind::Smallest()) {}
+};
+
+TEST_F(IoatThatKeepsRegisters, IsNotTakenOverQuiescedAfterAReset) {
+  Start();
+  ASSERT_OK(driver_->Quiesce(Soon()));
+  ASSERT_OK(driver_->Save());
+  EXPECT_OK(Attach());
+  ASSERT_OK(Entry().make(pci(), {})->Stop(Soon()));
+  ASSERT_OK(pci().SetBusMaster(true));
+  EXPECT_THAT(Attach(), FailsWith(EIO));
+}
+
+TEST_F(IoatThatKeepsRegisters, IsStartedAndStoppedWithAllRegistersSet) {
+  bar().Write32(ChanErrMsk::kOffset, 0x3e07);
+  Start();
+  EXPECT_EQ(bar().Read32(ChanErrMsk::kOffset), 0) << "an error that is not told";
+  ASSERT_OK(driver_->Stop(Soon()));
+  EXPECT_EQ(bar().Read16(ChanCtrl::kOffset), 0) << "the channel is still in use";
 }
 
 // Where a PCI Express capability is found.

@@ -95,7 +95,7 @@ std::uint64_t IoatModel::ReadRegister(std::size_t offset) {
   Registers& r = registers_;
   switch (offset) {
     case ChanCnt::kOffset:
-      return 1;
+      return kind_.channels;
     case XferCap::kOffset:
       return kind_.xfercap;
     case GenCtrl::kOffset:
@@ -134,6 +134,7 @@ std::uint64_t IoatModel::ReadRegister(std::size_t offset) {
     case DmaCount::kOffset:
       return r.count;
     case ChanSts::kOffset:
+      if (r.arming != 0 && --r.arming == 0) r.state = ChanSts::kArmed;
       return Status();
     case ChainAddr::kOffset:
       return r.setup.chain;
@@ -220,11 +221,13 @@ void IoatModel::WriteCommand(std::uint8_t value) {
       return;
     case ChanCmd::kReset:
       // CF5 of E7 v2's specification update, and what all drivers do.
-      if (r.state == ChanSts::kActive) Violation("RESET while active: suspend first");
+      if (r.state == ChanSts::kActive && !r.suspending)
+        Violation("RESET while active: suspend first");
       CountReset();
       ++epoch_;
       r.resetting = true;
       r.suspending = false;
+      r.arming = 0;
       r.state = ChanSts::kHalted;
       r.completed = 0;
       r.count = r.counter = 0;
@@ -235,7 +238,7 @@ void IoatModel::WriteCommand(std::uint8_t value) {
       if (r.state != ChanSts::kActive && r.state != ChanSts::kDone) {
         return Violation(fmt::format("SUSPEND while {}", kStates[r.state]));
       }
-      if (busy_) {
+      if (busy_ || (r.state == ChanSts::kActive && !kind_.hung_channel_suspends)) {
         r.suspending = true;
       } else {
         r.state = ChanSts::kSuspended;
@@ -283,7 +286,13 @@ void IoatModel::WriteChain(std::uint64_t value) {
   r.setup.chain = value;
   r.next = value;
   r.count = r.counter = 0;
-  r.state = r.errors == 0 ? ChanSts::kArmed : ChanSts::kHalted;
+  if (r.errors != 0) {
+    r.state = ChanSts::kHalted;
+  } else if (kind_.slow_to_arm != 0) {
+    r.arming = kind_.slow_to_arm;
+  } else {
+    r.state = ChanSts::kArmed;
+  }
 }
 
 void IoatModel::WriteCompletion(std::uint64_t value) {
@@ -378,6 +387,7 @@ void IoatModel::HaltWith(std::uint32_t error) {
   r.errors |= error;
   r.state = ChanSts::kHalted;
   r.suspending = false;
+  r.arming = 0;
   if ((r.setup.control & ChanCtrl::kErrorCompletion) != 0 && error != ChanErr::kCompletionAddress) {
     const std::uint64_t epoch = epoch_;
     const bool written = busy_ && WriteStatus();

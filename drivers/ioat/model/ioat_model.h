@@ -16,15 +16,23 @@ struct ChannelKind {
   PciId id = {.vendor = 0x8086, .device = 0x2021};
   std::uint8_t version = CbVer::k33;
   std::uint8_t xfercap = 20;
+  std::uint8_t channels = 1;  // 0: disabled by firmware
   // The data sheet promises of a reset that the channel is halted, not what becomes of CHANCTRL,
   // CHAINADDR, CHANCMP and CHANERRMSK.
   bool reset_clears_registers = true;
+  // Reads of CHANSTS that a channel needs to take its chain.
+  unsigned slow_to_arm = 0;
+  // False for a channel that hangs within a descriptor, not between two.
+  bool hung_channel_suspends = true;
 
   // Skylake-SP.
   [[nodiscard]] static ChannelKind Skylake() { return {}; }
   // Version 3.2, of the smallest XFERCAP there may be.
   [[nodiscard]] static ChannelKind Smallest() {
-    return {.version = CbVer::k32, .xfercap = XferCap::kMin, .reset_clears_registers = false};
+    return {.version = CbVer::k32,
+            .xfercap = XferCap::kMin,
+            .reset_clears_registers = false,
+            .slow_to_arm = 3};
   }
 };
 
@@ -59,6 +67,7 @@ class IoatModel final : public DeviceModel {
     std::uint32_t errors = 0;
     bool resetting = false;
     bool suspending = false;
+    unsigned arming = 0;  // reads of CHANSTS until it is armed
     bool interrupt_disabled = false;
     bool attention = false;
     std::uint8_t general = 0;
