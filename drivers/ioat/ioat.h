@@ -20,7 +20,7 @@ inline constexpr PciId kSkylake{.vendor = 0x8086, .device = 0x2021};
 // 6f27), and of Skylake-SP and Cascade Lake (8086:2021). Not for
 // - functions 0 and 1 as XOR channels (device ids ending in 2e and 2f): suspending one may corrupt
 //   what the other channels copy (specification update of E7 v2, CF5);
-// - Atom C2000 and Xeon D-1500 (0c50 to 0c53, 6f50 to 6f53): a channel's reset loses the MSI-X
+// - Atom S1200 and Xeon D-1500 (0c50 to 0c53, 6f50 to 6f53): a channel's reset loses the MSI-X
 //   table, and a user of VFIO is not told what was in it, so that interrupts that were enabled
 //   before Start() would be lost;
 // - version 3.4 (0b00, Ice Lake), and before 3.2.

@@ -443,6 +443,23 @@ TEST_F(IoatThatKeepsRegisters, IsStartedAndStoppedWithAllRegistersSet) {
   EXPECT_EQ(bar().Read16(ChanCtrl::kOffset), 0) << "the channel is still in use";
 }
 
+// A piece of a copy takes a descriptor.
+TEST_F(IoatThatKeepsRegisters, TakesFewerCopiesThatAreLong) {
+  Start();
+  device_.SetHung(true);
+  const DmaCopy copy{.source = arena_.At(0),
+                     .destination = arena_.At(kHalf),
+                     .length = driver_->traits().max_copy_bytes};
+  std::size_t posted = 0;
+  while (posted < kRingSize && driver_->Copy({&copy, 1})) ++posted;
+  EXPECT_EQ(posted, driver_->traits().max_in_flight);
+  EXPECT_EQ(posted, (kRingSize - 2) / 32);
+  device_.SetHung(false);
+  ASSERT_OK(driver_->Wait(Soon()));
+  arena_.Expect(copy);
+  EXPECT_TRUE(arena_.Matches());
+}
+
 // Where a PCI Express capability is found.
 TEST_F(Ioat, DisablesRelaxedOrdering) {
   auto& config = pci().config();

@@ -34,8 +34,8 @@ struct GenCtrl {
   static constexpr std::uint8_t kDebug = 0x01;
 };
 
-// 8.5.4, 8 bits. Reading it clears kMasterEnable. E5 uses neither enable bit in MSI-X mode; earlier
-// and later versions do.
+// 8.5.4, 8 bits. Reading it clears kMasterEnable: Linux writes back what it has read. E5 ignores
+// both enable bits in MSI-X mode; Linux sets them nevertheless.
 struct IntrCtrl {
   static constexpr std::size_t kOffset = 0x03;
   static constexpr std::uint8_t kMasterEnable = 0x01;

@@ -134,7 +134,10 @@ std::uint64_t IoatModel::ReadRegister(std::size_t offset) {
     case DmaCount::kOffset:
       return r.count;
     case ChanSts::kOffset:
-      if (r.arming != 0 && --r.arming == 0) r.state = ChanSts::kArmed;
+      if (r.arming != 0) {
+        --r.arming;
+        if (r.arming == 0) r.state = ChanSts::kArmed;
+      }
       return Status();
     case ChainAddr::kOffset:
       return r.setup.chain;
