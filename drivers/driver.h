@@ -113,11 +113,17 @@ class Driver {
   [[nodiscard]] virtual Result<void> Stop(Deadline deadline) = 0;
 };
 
+// What a function says that it is.
+struct PciKind {
+  PciId id;
+  std::uint32_t class_code = 0;  // base class, sub-class, interface: 0x010802 is NVMe
+};
+
 // A kind of driver, and how to make one. A DriverEntry a folder; drivers/registry.h has the table.
 struct DriverEntry {
   std::string_view name;
   // True if the driver can drive this function.
-  bool (*probe)(PciId id);
+  bool (*probe)(const PciKind& kind);
   std::unique_ptr<Driver> (*make)(PciDevice& device, const DriverOptions& options);
 };
 

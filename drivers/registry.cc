@@ -5,9 +5,12 @@
 #include <array>
 
 #include "drivers/dmac/dmac.h"
+#include "drivers/dsa/dsa.h"
 #include "drivers/edu/edu.h"
 #include "drivers/igb/igb.h"
 #include "drivers/ioat/ioat.h"
+#include "drivers/nvme/nvme.h"
+#include "drivers/virtio/virtio.h"
 
 namespace carryover {
 namespace {
@@ -22,7 +25,8 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&dmac::Entry(), &edu::Entry(), &igb::Entry(), &ioat::Entry()};
+  static const std::array kDrivers{&dmac::Entry(), &dsa::Entry(), &edu::Entry(),  &igb::Entry(),
+                                   &ioat::Entry(), &nvme::Entry(), &virtio::Entry()};
   return kDrivers;
 }
 
@@ -39,8 +43,8 @@ const DriverEntry* FindDriver(std::string_view name) {
   return First([name](const DriverEntry* entry) { return entry->name == name; });
 }
 
-const DriverEntry* DriverFor(PciId id) {
-  return First([id](const DriverEntry* entry) { return entry->probe(id); });
+const DriverEntry* DriverFor(const PciKind& kind) {
+  return First([&kind](const DriverEntry* entry) { return entry->probe(kind); });
 }
 
 }  // namespace carryover

@@ -19,6 +19,6 @@ namespace carryover {
 [[nodiscard]] const DriverEntry* FindDriver(std::string_view name);
 
 // The first driver that can drive this function; null if none can.
-[[nodiscard]] const DriverEntry* DriverFor(PciId id);
+[[nodiscard]] const DriverEntry* DriverFor(const PciKind& kind);
 
 }  // namespace carryover

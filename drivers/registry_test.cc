@@ -33,16 +33,23 @@ TEST(Registry, FindsNoDriverByAnotherName) {
 }
 
 TEST(Registry, FindsTheDriverOfAFunction) {
-  const DriverEntry* const found = DriverFor({.vendor = 0x8086, .device = 0x10c9});
+  const DriverEntry* const found = DriverFor({{.vendor = 0x8086, .device = 0x10c9}, 0x020000});
   ASSERT_NE(found, nullptr);
   EXPECT_EQ(found->name, "igb");
 }
 
+TEST(Registry, FindsADriverByTheClass) {
+  const DriverEntry* const found = DriverFor({{.vendor = 0x144d, .device = 0xa808}, 0x010802});
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(found->name, "nvme");
+}
+
 TEST(Registry, FindsNoDriverForAnotherFunction) {
-  EXPECT_EQ(DriverFor({.vendor = 0xffff, .device = 0xffff}), nullptr);
-  EXPECT_EQ(DriverFor({.vendor = 0, .device = 0}), nullptr);
-  EXPECT_EQ(DriverFor({.vendor = 0x10c9, .device = 0x8086}), nullptr);
-  EXPECT_EQ(DriverFor({.vendor = 0x8086, .device = 0x10ca}), nullptr) << "82576's virtual function";
+  EXPECT_EQ(DriverFor({{.vendor = 0xffff, .device = 0xffff}, 0xffffff}), nullptr);
+  EXPECT_EQ(DriverFor({{.vendor = 0, .device = 0}, 0}), nullptr);
+  EXPECT_EQ(DriverFor({{.vendor = 0x10c9, .device = 0x8086}, 0x020000}), nullptr);
+  EXPECT_EQ(DriverFor({{.vendor = 0x8086, .device = 0x10ca}, 0x020000}), nullptr)
+      << "82576's virtual function";
 }
 
 TEST(Registry, NamesAreUniqueAndListed) {

@@ -22,7 +22,7 @@ from carryover_ci.kernel import (
     add_kernel_options,
     kernel_choice,
 )
-from carryover_ci.program import ROOT, build_program
+from carryover_ci.program import ROOT, build_program, model_of
 from carryover_ci.progress import Progress
 from carryover_ci.qemu import setup_qemu
 from carryover_ci.repeat import repeat
@@ -76,6 +76,7 @@ class Bench:
             "CARRYOVER_CPU": "host" if self.accelerator == "kvm" else _EMULATED_CPU,
             "CARRYOVER_MEMORY": self.memory,
             "CARRYOVER_PROGRAM": str(self.program),
+            "CARRYOVER_MODEL": str(model_of(self.program)),
         }
 
 

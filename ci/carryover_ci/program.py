@@ -28,11 +28,12 @@ def build_program(
     preset: str,
     progress: Progress,
     jobs: int | None = None,
-    target: str = "carryover-selftests",
+    target: str = "",
 ) -> Path:
     """carryover-selftests, built by CMake preset `preset` against the UAPI headers in `include`.
 
-    In the release preset `target` alone is built, else everything.
+    In the release preset only what the bench needs is built: that and carryover-model (model_of());
+    or `target` alone. In others everything is.
     """
     folder = ROOT / "build" / preset
     with (
@@ -60,12 +61,18 @@ def build_program(
             )
         parallel = ["-j", str(jobs)] if jobs else []
         # The bench needs no unit tests, and its user should not wait for them.
-        only = ["--target", target] if preset == "release" else []
+        targets = [target] if target else ["carryover-selftests", "carryover-model"]
+        only = ["--target", *targets] if preset == "release" else []
         _run(["cmake", "--build", "--preset", preset, *parallel, *only], folder, step)
         program = folder / "selftests" / "carryover-selftests"
-        if target == program.name and not program.is_file():
+        if not target and not program.is_file():
             raise Failure(f"{program}: was not built; see selftests/CMakeLists.txt")
         return program
+
+
+def model_of(program: Path) -> Path:
+    """The carryover-model that was built with this carryover-selftests."""
+    return program.parents[1] / "drivers" / "vfio_user" / "carryover-model"
 
 
 def tests_of(program: Path) -> list[dict[str, Any]]:

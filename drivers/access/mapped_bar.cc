@@ -1,13 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "drivers/access/mapped_bar.h"
 
+#include <cpuid.h>
 #include <fmt/format.h>
+#include <immintrin.h>
 #include <sys/mman.h>
 
 #include <cstdio>
 #include <cstdlib>
 
 namespace carryover {
+namespace {
+
+// CPUID.(EAX=7,ECX=0):ECX[28]
+bool CanWrite512() {
+  static const bool can = [] {
+    unsigned eax = 0;
+    unsigned ebx = 0;
+    unsigned ecx = 0;
+    unsigned edx = 0;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (ecx & 1U << 28) != 0;
+  }();
+  return can;
+}
+
+__attribute__((target("movdir64b"))) void Movdir64(void* target, const void* bytes) {
+  _movdir64b(target, bytes);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<MappedBar>> MappedBar::Map(int device_fd, std::uint64_t offset,
                                                   std::size_t size) {
@@ -48,6 +69,14 @@ void MappedBar::Write32(std::size_t offset, std::uint32_t value) {
 }
 void MappedBar::Write64(std::size_t offset, std::uint64_t value) {
   *Register<std::uint64_t>(offset) = value;
+}
+
+void MappedBar::Write512(std::size_t offset, std::span<const std::byte, 64> bytes) {
+  if (!CanWrite512()) return Mmio::Write512(offset, bytes);
+  // All of it is within the BAR.
+  (void)Register<std::uint64_t>(offset + 56);
+  auto* const target = const_cast<std::uint64_t*>(Register<std::uint64_t>(offset));
+  Movdir64(target, bytes.data());
 }
 
 }  // namespace carryover

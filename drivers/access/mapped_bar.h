@@ -28,6 +28,7 @@ class MappedBar final : public Mmio {
   void Write16(std::size_t offset, std::uint16_t value) override;
   void Write32(std::size_t offset, std::uint32_t value) override;
   void Write64(std::size_t offset, std::uint64_t value) override;
+  void Write512(std::size_t offset, std::span<const std::byte, 64> bytes) override;
   [[nodiscard]] std::size_t size() const override { return size_; }
 
  private:

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <span>
 
 namespace carryover {
 
@@ -23,6 +25,15 @@ class Mmio {
   virtual void Write16(std::size_t offset, std::uint16_t value) = 0;
   virtual void Write32(std::size_t offset, std::uint32_t value) = 0;
   virtual void Write64(std::size_t offset, std::uint64_t value) = 0;
+  // 64 bytes by one write, where the processor can do that (MOVDIR64B); else by eight writes of 8,
+  // ascending. `offset` is a multiple of 64.
+  virtual void Write512(std::size_t offset, std::span<const std::byte, 64> bytes) {
+    for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint64_t)) {
+      std::uint64_t value = 0;
+      std::memcpy(&value, bytes.data() + i, sizeof(value));
+      Write64(offset + i, value);
+    }
+  }
   [[nodiscard]] virtual std::size_t size() const = 0;
 
   // For devices whose 64-bit registers must be accessed as two 32-bit halves in a given order.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "drivers/access/disks.h"
@@ -69,6 +70,14 @@ Result<std::string> WholeDiskContent(const fs::path& node) {
   return std::string(type);
 }
 
+std::vector<fs::path> AwaitDisks(const Sysfs& sysfs, const PciAddress& address, Deadline deadline) {
+  while (true) {
+    std::vector<fs::path> disks = DisksOf(sysfs, address);
+    if (!disks.empty() || deadline.Passed()) return disks;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
 bool HasPartitionTable(const fs::path& node) {
   const std::unique_ptr<blkid_struct_probe, FreeProbe> probe(
       blkid_new_probe_from_filename(node.c_str()));
@@ -81,8 +90,9 @@ bool HasPartitionTable(const fs::path& node) {
 }  // namespace
 
 std::optional<std::string> WhyScratchInUse(const Sysfs& sysfs, const PciAddress& address,
-                                           const BlockRange& range, const fs::path& devices) {
-  const std::vector<fs::path> disks = DisksOf(sysfs, address);
+                                           const BlockRange& range, Deadline deadline,
+                                           const fs::path& devices) {
+  const std::vector<fs::path> disks = AwaitDisks(sysfs, address, deadline);
   if (disks.empty()) {
     return "the kernel's driver does not have its disk now, so that it cannot be told what the "
            "scratch blocks hold: bind it to that driver first";

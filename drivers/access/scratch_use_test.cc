@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <thread>
 
 #include "drivers/access/fake/fake_sysfs.h"
 
@@ -24,6 +25,7 @@ class ScratchUse : public testing::Test {
     AddDisk("nvme0n1", tree_.AddObject(kDisk, "nvme/nvme0/nvme0n1"), 512);
   }
 
+  [[nodiscard]] static Deadline Now() { return Deadline::After(std::chrono::seconds(0)); }
   [[nodiscard]] std::filesystem::path Nodes() const { return tree_.root() / "nodes"; }
   [[nodiscard]] std::filesystem::path Node() const { return Nodes() / "nvme0n1"; }
   void AddDisk(const std::string& name, const std::filesystem::path& folder, int block_size) {
@@ -53,7 +55,7 @@ class ScratchUse : public testing::Test {
     Put(510, "\x55\xaa"sv);
   }
   [[nodiscard]] std::optional<std::string> Why(std::uint64_t first, std::uint64_t count) {
-    return WhyScratchInUse(tree_.sysfs(), kDisk, {.first = first, .count = count}, Nodes());
+    return WhyScratchInUse(tree_.sysfs(), kDisk, {.first = first, .count = count}, Now(), Nodes());
   }
 
   FakeSysfs tree_;
@@ -115,8 +117,22 @@ TEST_F(ScratchUse, BlocksOfFourKiBAreCountedAsSuch) {
 }
 
 TEST_F(ScratchUse, ADiskThatTheKernelDoesNotHaveIsRefused) {
-  EXPECT_THAT(WhyScratchInUse(tree_.sysfs(), {.bus = 2}, {.first = 0, .count = 1}, Nodes()),
+  EXPECT_THAT(WhyScratchInUse(tree_.sysfs(), {.bus = 2}, {.first = 0, .count = 1}, Now(), Nodes()),
               Optional(HasSubstr("bind it to that driver first")));
+}
+
+// As it is while its driver probes.
+TEST_F(ScratchUse, WaitsForADiskThatIsNotThereYet) {
+  constexpr PciAddress kLate{.bus = 4};
+  tree_.AddFunction(kLate, {.vendor = 0x1b36, .device = 0x0010});
+  std::thread driver([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    AddDisk("nvme2n1", tree_.AddObject(kLate, "nvme/nvme2/nvme2n1"), 512);
+  });
+  const auto why = WhyScratchInUse(tree_.sysfs(), kLate, {.first = 5000, .count = 1},
+                                   Deadline::After(std::chrono::seconds(20)), Nodes());
+  driver.join();
+  EXPECT_THAT(why, Optional(HasSubstr("nvme2n1")));
 }
 
 TEST_F(ScratchUse, ADiskThatCannotBeReadIsRefused) {
@@ -134,7 +150,7 @@ TEST_F(ScratchUse, FindsAMultipathDisk) {
   AddDisk("nvme1n1", tree_.root() / subsystem / "nvme1n1", 512);
   tree_.Link(subsystem + "/nvme1", controller);
   const auto why = [&](std::uint64_t first) {
-    return WhyScratchInUse(tree_.sysfs(), kOther, {.first = first, .count = 1}, Nodes());
+    return WhyScratchInUse(tree_.sysfs(), kOther, {.first = first, .count = 1}, Now(), Nodes());
   };
   EXPECT_EQ(why(4095), std::nullopt);
   EXPECT_THAT(why(4096), Optional(HasSubstr("not on nvme1n1")));

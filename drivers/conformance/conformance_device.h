@@ -59,7 +59,7 @@ struct ConformanceCase {
   // False for a device whose own administration interrupts, too, by other vectors than the one that
   // RaiseInterrupt() uses.
   bool other_vectors_are_silent = true;
-  // False for a device that interrupts from its ring, behind the copies that were posted before.
+  // False for a device that raises an interrupt as it does a copy: after those that were posted.
   bool interrupts_overtake_copies = true;
   // What the driver is made with.
   DriverOptions options = {};

@@ -107,13 +107,14 @@ TEST_P(DriverConformance, ACopyWithinAPageMayHaveItsSourceBesideItsDestination) 
 
 // Wait() returns only when all is done, whichever copy is slow.
 TEST_P(DriverConformance, CopiesAsManyOfTheLargestAsItSays) {
-  ResizePool(2 * traits().max_in_flight * traits().max_copy_bytes + 2 * kPage);
+  const std::size_t length = traits().max_copy_bytes;
+  const std::size_t room = length + kPage;
+  ResizePool(2 * traits().max_in_flight * room);
   Start();
   // In mid-page: this takes the most descriptors.
-  auto copies = Batch(traits().max_in_flight, traits().max_copy_bytes);
-  for (DmaCopy& copy : copies) {
-    copy.source += 123;
-    copy.destination += 321;
+  std::vector<DmaCopy> copies;
+  for (std::size_t i = 0; i < traits().max_in_flight; ++i) {
+    copies.push_back(InPool(2 * i * room + 123, (2 * i + 1) * room + 321, length));
   }
   for (int round = 0; round < 3; ++round) {
     for (const DmaCopy& copy : copies) ASSERT_OK(CopyOne(copy));

@@ -285,12 +285,15 @@ TEST_P(DriverConformance, WaitTellsThatTheRegionIsNotMapped) {
   if (!GetParam().uses_its_region) GTEST_SKIP() << "this device does not use the region";
   DmaRegion region = arena_->region();
   region.iova = 0x40000000;
-  ASSERT_OK(driver_->Start(region, Soon()));
-  const DmaCopy copy = InPool(0, kPage, 100);
-  ASSERT_OK(CopyOne(copy));
-  {
+  const auto started = driver_->Start(region, Soon());
+  if (started) {
+    const DmaCopy copy = InPool(0, kPage, 100);
+    ASSERT_OK(CopyOne(copy));
+    arena_->Forgive(copy);  // a device that is given its descriptor in a register can do it
     const InTime in_time(kShort);
     EXPECT_THAT(driver_->Wait(Almost()), AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+  } else {  // it uses the region to start
+    EXPECT_THAT(started, AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
   }
   EXPECT_TRUE(arena_->Matches());
   Start();

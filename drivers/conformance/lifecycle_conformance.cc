@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Start() and Stop(), the order of operations, and what the traits promise.
 #include <gmock/gmock.h>
+#include <linux/pci_regs.h>
 
 #include "drivers/conformance/driver_conformance.h"
 
@@ -19,11 +20,18 @@ TEST_P(DriverConformance, HasConsistentTraits) {
 
 TEST_P(DriverConformance, ProbesItsOwnDeviceOnly) {
   const PciId id = pci().id();
-  EXPECT_TRUE(GetParam().entry->probe(id));
-  EXPECT_FALSE(GetParam().entry->probe({.vendor = id.device, .device = id.vendor}));
-  EXPECT_FALSE(GetParam().entry->probe(
-      {.vendor = id.vendor, .device = static_cast<std::uint16_t>(id.device ^ 1)}));
-  EXPECT_FALSE(GetParam().entry->probe({.vendor = 0xffff, .device = 0xffff}));
+  ASSERT_OK_AND_ASSIGN(const std::uint32_t class_and_revision,
+                       pci().ReadConfig(PCI_CLASS_REVISION, 4));
+  const std::uint32_t own_class = class_and_revision >> 8;
+  EXPECT_TRUE(GetParam().entry->probe({id, own_class}));
+  // A driver looks at the ids or at the class.
+  const auto other = [&](std::uint16_t vendor, std::uint16_t device) {
+    return PciKind{.id = {.vendor = vendor, .device = device}, .class_code = own_class ^ 0x10000};
+  };
+  EXPECT_FALSE(GetParam().entry->probe(other(id.device, id.vendor)));
+  EXPECT_FALSE(
+      GetParam().entry->probe(other(id.vendor, static_cast<std::uint16_t>(id.device ^ 1))));
+  EXPECT_FALSE(GetParam().entry->probe(other(0xffff, 0xffff)));
 }
 
 // A driver that was only made has touched nothing.

@@ -132,8 +132,7 @@ Result<void> ContractDriver::Wait(Deadline deadline) {
 Result<void> ContractDriver::RaiseInterrupt() {
   if (auto running = Require(State::kRunning, "RaiseInterrupt()"); !running) return running;
   if (auto present = engine_->CheckPresent("RaiseInterrupt()"); !present) return present;
-  engine_->RaiseInterrupt();
-  return {};
+  return engine_->RaiseInterrupt();
 }
 
 Result<void> ContractDriver::Quiesce(Deadline deadline) {

@@ -53,8 +53,8 @@ class Engine {
   // Units of the device's work (frames, commands) that were posted and not reaped.
   [[nodiscard]] virtual std::size_t Outstanding() const = 0;
 
-  // Running. Makes the device raise the vector of its traits once.
-  virtual void RaiseInterrupt() = 0;
+  // Running. Makes the device raise the vector of its traits once; the caller has enabled it.
+  [[nodiscard]] virtual Result<void> RaiseInterrupt() = 0;
 
   // Running: no DMA and no interrupt after return. What is outstanding is kept.
   [[nodiscard]] virtual Result<void> Halt(Deadline deadline) = 0;

@@ -52,7 +52,10 @@ class DmacEngine final : public Engine {
   [[nodiscard]] std::size_t Outstanding() const override {
     return (tail_ + kRingSize - head_) % kRingSize;
   }
-  void RaiseInterrupt() override { bar_->Write32(Raise::kOffset, 0); }
+  [[nodiscard]] Result<void> RaiseInterrupt() override {
+    bar_->Write32(Raise::kOffset, 0);
+    return {};
+  }
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override { return {tail_}; }
@@ -197,7 +200,7 @@ Result<void> DmacEngine::TakeOver(DmaRegion rings, const RingPositions& position
 const DriverEntry& Entry() {
   static constexpr DriverEntry kEntry{
       .name = kTraits.name,
-      .probe = [](PciId id) { return id == kDmac; },
+      .probe = [](const PciKind& kind) { return kind.id == kDmac; },
       .make = [](PciDevice& device, const DriverOptions&) -> std::unique_ptr<Driver> {
         return std::make_unique<ContractDriver>(device, std::make_unique<DmacEngine>(device));
       }};

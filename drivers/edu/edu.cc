@@ -39,7 +39,7 @@ class EduEngine final : public Engine {
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
   [[nodiscard]] std::size_t Outstanding() const override { return tail_ - head_; }
-  void RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt() override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override { return {epoch_}; }
@@ -167,9 +167,10 @@ Result<bool> EduEngine::Reap() {
   return true;
 }
 
-void EduEngine::RaiseInterrupt() {
+Result<void> EduEngine::RaiseInterrupt() {
   bar_->Write32(InterruptAcknowledge::kOffset, kOurCause);
   bar_->Write32(InterruptRaise::kOffset, kOurCause);
+  return {};
 }
 
 // A piece of which only the first transfer is done begins anew: what the device's memory holds does
@@ -209,7 +210,7 @@ std::unique_ptr<Driver> MakeDriver(PciDevice& device, milliseconds transfer) {
 const DriverEntry& Entry() {
   static constexpr DriverEntry kEntry{
       .name = kTraits.name,
-      .probe = [](PciId id) { return id == kEdu; },
+      .probe = [](const PciKind& kind) { return kind.id == kEdu; },
       .make = [](PciDevice& device,
                  const DriverOptions&) { return MakeDriver(device, kTransferPatience); }};
   return kEntry;

@@ -76,7 +76,10 @@ class IgbEngine final : public Engine {
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
   [[nodiscard]] std::size_t Outstanding() const override;
-  void RaiseInterrupt() override { mac_->RaiseInterrupt(); }
+  [[nodiscard]] Result<void> RaiseInterrupt() override {
+    mac_->RaiseInterrupt();
+    return {};
+  }
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override { return {tx_tail_, rx_tail_}; }
@@ -324,7 +327,7 @@ std::unique_ptr<Driver> MakeDriver(PciDevice& device, LinkSettling settling) {
 const DriverEntry& Entry() {
   static constexpr DriverEntry kEntry{
       .name = kTraits.name,
-      .probe = [](PciId id) { return id == k82576; },
+      .probe = [](const PciKind& kind) { return kind.id == k82576; },
       .make = [](PciDevice& device,
                  const DriverOptions&) { return MakeDriver(device, LinkSettling()); }};
   return kEntry;

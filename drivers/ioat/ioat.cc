@@ -89,7 +89,7 @@ class IoatEngine final : public Engine {
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
   [[nodiscard]] std::size_t Outstanding() const override { return posted_ - reaped_; }
-  void RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt() override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override { return {posted_, chain_start_}; }
@@ -359,9 +359,11 @@ void IoatEngine::AwaitInterrupt() {
 }
 
 // An armed channel interrupts once: the one before must be out before it is armed again.
-void IoatEngine::RaiseInterrupt() {
+Result<void> IoatEngine::RaiseInterrupt() {
   AwaitInterrupt();
-  if (Outstanding() > kRoom) return;  // the channel hangs: Wait() tells it
+  if (Outstanding() > kRoom) {
+    return Fail(ENOSPC, "ioat: the ring is full, with an interrupt that has not come");
+  }
   const bool alone = Outstanding() == 0;
   bar_->Write16(ChanCtrl::kOffset, kRunning | ChanCtrl::kInterruptDisabled);
   Put({.size = sizeof(std::uint64_t), .control = Descriptor::kNull | Descriptor::kInterrupt});
@@ -370,6 +372,7 @@ void IoatEngine::RaiseInterrupt() {
   interrupt_posted_ = true;
   // So that nothing is outstanding to Save().
   if (alone) AwaitInterrupt();
+  return {};
 }
 
 Result<void> IoatEngine::Halt(Deadline deadline) {
@@ -446,7 +449,7 @@ bool Drives(PciId id) {
 const DriverEntry& Entry() {
   static constexpr DriverEntry kEntry{
       .name = kTraits.name,
-      .probe = Drives,
+      .probe = [](const PciKind& kind) { return Drives(kind.id); },
       .make = [](PciDevice& device, const DriverOptions&) -> std::unique_ptr<Driver> {
         return std::make_unique<ContractDriver>(device, std::make_unique<IoatEngine>(device));
       }};

@@ -53,6 +53,7 @@ Result<std::size_t> Connection::ReceiveAll(std::span<std::byte> into, std::vecto
       }
       continue;
     }
+    if (got < 0 && errno == ECONNRESET) break;  // it was killed with something unread
     if (got < 0) return FailErrno("receive a vfio-user message");
     TakeFds(message, fds);
     if ((message.msg_flags & MSG_CTRUNC) != 0) {

@@ -56,8 +56,8 @@ inline constexpr std::size_t kMaxTransfer = std::size_t{64} * 1024;
 // Bytes of a message, with the header: a version's JSON, or the largest transfer and what is before
 // it, with room to spare.
 inline constexpr std::size_t kMaxMessage = kMaxTransfer + 4096;
-// File descriptors that come with a message: a vector each.
-inline constexpr std::size_t kMaxFds = 64;
+// File descriptors that come with a message, a vector each: QEMU allows no more.
+inline constexpr std::size_t kMaxFds = 16;
 
 // Error: EPROTO (a size that no message has, an unknown type, flags that are not defined).
 [[nodiscard]] Result<Header> ParseHeader(std::span<const std::byte> bytes);

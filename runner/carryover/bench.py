@@ -24,12 +24,10 @@ from labgrid.factory import target_factory
 
 from carryover.console import ConsoleRecorder, LineSink
 from carryover.errors import BadInput, Infrastructure
-from carryover.idle_function import IdleFunctionServer
+from carryover.models import MODELS, DeviceModels
 from carryover.observation import MachineGone, Watch
 from carryover.qmp import QmpClient
 
-# The variable of an environment for whose value power_on() sees.
-IDLE_FUNCTION = "CARRYOVER_IDLE_FUNCTION"
 _QUIT_LIMIT = 2.0
 _CONSOLE_BUFFER = 1 << 20  # the most that everybody may ask for (pipe(7), pipe-max-size)
 _FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\b")
@@ -42,9 +40,21 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
 
     ``cpu`` and ``extra_args`` may name environment variables. The latter must hold a ``user``
     network that forwards a host port to guest port 22; port 0 lets a free one be chosen
-    (``hostfwd=tcp:127.0.0.1:0-:22``). Where they name ``$CARRYOVER_IDLE_FUNCTION``, the socket of a
-    PCI function that does nothing is put in (idle_function.py), for QEMU's ``vfio-user-pci``.
+    (``hostfwd=tcp:127.0.0.1:0-:22``).
+
+    Args:
+        models: Device models to run beside QEMU: NAME: DEVICE. ``extra_args`` has
+            ``$CARRYOVER_MODELS/NAME`` as the socket of each, for QEMU's ``vfio-user-pci``.
+        model_program: ``carryover-model``; may name environment variables.
     """
+
+    models: dict[str, str] = attr.ib(
+        factory=dict,
+        validator=attr.validators.deep_mapping(
+            attr.validators.instance_of(str), attr.validators.instance_of(str)
+        ),
+    )
+    model_program: str = attr.ib(default="", validator=attr.validators.instance_of(str))
 
     # Set by labgrid, whose code has no types.
     cpu: str
@@ -57,7 +67,7 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         self._more_append = ""
         self._recorder: ConsoleRecorder | None = None
         self._waiter: threading.Thread | None = None
-        self._idle_function: IdleFunctionServer | None = None
+        self.device_models: DeviceModels | None = None
 
     @property
     def pid(self) -> int:
@@ -68,9 +78,8 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         """Labgrid's arguments, with environment variables put in, and without reboot."""
         written = (self.cpu, self.memory, self.extra_args)  # type: ignore[has-type]
         extra_args = written[2]
-        if self._idle_function is not None:
-            path = str(self._idle_function.path)
-            extra_args = extra_args.replace(f"${IDLE_FUNCTION}", path)
+        if self.device_models is not None:
+            extra_args = extra_args.replace(f"${MODELS}", str(self.device_models.folder))
         filled = (self.cpu, written[1], extra_args)
         self.cpu, self.memory, self.extra_args = map(os.path.expandvars, filled)
         try:
@@ -97,12 +106,15 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             Infrastructure: QEMU does not start. The message has what it said.
             BadInput: The host port for SSH is in use.
         """
-        if f"${IDLE_FUNCTION}" in self.extra_args:
-            self._idle_function = IdleFunctionServer()
+        if self.models:
+            program = os.path.expandvars(self.model_program)
+            self.device_models = DeviceModels(program, self.models, error_log.parent / "models")
         try:
+            if self.device_models is not None:
+                self.device_models.start(watch)
             self._start(watch, console, error_log, append)
         except BaseException:
-            self._end_idle_function()
+            self._end_models()
             raise
         self.qmp.execute("cont")
 
@@ -161,14 +173,14 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             self._recorder.join(_QUIT_LIMIT)
         if self._waiter is not None:
             self._waiter.join(_QUIT_LIMIT)
-        self._end_idle_function()
+        self._end_models()
         self.status = 0
         self.target.deactivate(self)
 
-    def _end_idle_function(self) -> None:
-        if self._idle_function is not None:
-            self._idle_function.close()
-            self._idle_function = None
+    def _end_models(self) -> None:
+        if self.device_models is not None:
+            self.device_models.close()
+            self.device_models = None
 
     def on(self) -> None:
         """Not for the bench: its power goes on with power_on(), and readers."""

@@ -22,6 +22,7 @@ from labgrid.util.yaml import load
 # labgrid finds the classes that an environment names once they are imported.
 from carryover import bench, remote, strategy  # noqa: F401
 from carryover.errors import BadInput
+from carryover.models import MODELS
 
 _TOP = ("targets", "images", "tools", "paths", "options", "imports", "features")
 _TARGET = ("resources", "drivers", "options", "features")
@@ -125,7 +126,7 @@ def _check_devices(path: Path, where: str, resources: Any) -> None:
 
 
 def _check_files(path: Path, data: dict[str, Any]) -> None:
-    for name in sorted({*_variables(data)} - {bench.IDLE_FUNCTION}):
+    for name in sorted({*_variables(data)} - {MODELS}):
         if name not in os.environ:
             raise BadInput(
                 f"{path}: ${name} is named there and not set; `ci/bench` sets all that "

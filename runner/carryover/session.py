@@ -87,7 +87,7 @@ class CarryoverSession:
             strategy.initrd = initrd
         needed = {i.info.driver for i in self._items.values() if i.info.driver}
         program = strategy.on_target()
-        listed = {device.rpartition(",")[2] for device in program.devices}
+        listed = {device.split(",")[2] for device in program.devices}
         if missing := sorted(needed - listed):
             raise BadInput(
                 f"{_env_file(self._config)}: targets.main.resources: selected tests need a device "

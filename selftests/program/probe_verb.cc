@@ -47,7 +47,7 @@ void SayFunction(const Sysfs& sysfs, const PciAddress& address, const Result<Mac
   const auto& listed = Devices::Get().listed();
   const auto group = sysfs.IommuGroup(address);
   const auto class_code = sysfs.ClassCode(address);
-  const DriverEntry* driver = DriverFor(*id);
+  const DriverEntry* driver = DriverFor({*id, class_code.value_or(0)});
   const auto refused = use ? WhyInUse(sysfs, address, *use) : std::optional(use.error().ToString());
   std::vector<std::string> mates;
   for (const PciAddress& mate : sysfs.GroupMates(address)) mates.push_back(mate.ToString());

@@ -5,8 +5,10 @@
 #include <array>
 
 #include "drivers/dmac/model/dmac_model.h"
+#include "drivers/dsa/model/dsa_model.h"
 #include "drivers/edu/model/edu_model.h"
 #include "drivers/ioat/model/ioat_model.h"
+#include "drivers/vfio_user/program/idle_model.h"
 
 namespace carryover::vfio_user {
 namespace {
@@ -21,7 +23,9 @@ std::unique_ptr<DeviceModel> Make(ModelHost& host) {
 std::span<const NamedModel> Models() {
   static constexpr std::array kModels{
       NamedModel{.name = "dmac", .make = Make<dmac::DmacModel>},
+      NamedModel{.name = "dsa", .make = Make<dsa::DsaModel>},
       NamedModel{.name = "edu", .make = Make<edu::EduModel>},
+      NamedModel{.name = "idle", .make = Make<IdleModel>},
       NamedModel{.name = "ioat", .make = Make<ioat::IoatModel>},
   };
   return kModels;

@@ -11,7 +11,7 @@
 namespace carryover::vfio_user {
 
 struct NamedModel {
-  std::string_view name;  // of its driver
+  std::string_view name;  // of its driver; "idle" has none
   std::unique_ptr<DeviceModel> (*make)(ModelHost&);
 };
 

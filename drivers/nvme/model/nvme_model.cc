@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/nvme/model/nvme_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "drivers/nvme/registers.h"
+
+namespace carryover::nvme {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+constexpr unsigned kCopyQueue = 1;
+
+// Base 4.2.3.2.1: generic command status.
+constexpr std::uint16_t kSuccess = 0x00;
+constexpr std::uint16_t kInvalidOpcode = 0x01;
+constexpr std::uint16_t kInvalidField = 0x02;
+constexpr std::uint16_t kTransferError = 0x04;
+constexpr std::uint16_t kInternalError = 0x06;
+constexpr std::uint16_t kInvalidNamespace = 0x0b;
+constexpr std::uint16_t kSglCountInvalid = 0x0e;
+constexpr std::uint16_t kSglLengthInvalid = 0x0f;
+constexpr std::uint16_t kSglTypeInvalid = 0x11;
+constexpr std::uint16_t kPrpOffsetInvalid = 0x13;
+constexpr std::uint16_t kLbaOutOfRange = 0x80;
+
+template <typename T>
+std::span<std::byte> BytesOf(T& object) {
+  return std::as_writable_bytes(std::span(&object, 1));
+}
+
+template <typename T>
+void Store(std::span<std::byte> bytes, std::size_t offset, T value) {
+  std::memcpy(bytes.data() + offset, &value, sizeof(value));
+}
+
+}  // namespace
+
+ModelIdentity NvmeModel::Identity(const NvmeFlavour& flavour) {
+  return {.id = {.vendor = 0x1b36, .device = 0x0010},
+          .class_code = 0x010802,
+          .revision = 2,
+          .subsystem = {.vendor = 0x1af4, .device = 0x1100},
+          .bars = {{.index = 0, .size = 16384, .wide = true}},
+          .msix_vectors = flavour.vectors,
+          .msix_bar = 0,
+          .msix_offset = 8192};
+}
+
+std::uint64_t NvmeModel::Capabilities() const {
+  // Contiguous queues; ready within 1 s; the NVM command set; pages of 4 KiB.
+  return (flavour_.max_entries - 1) | 1U << 16 | std::uint64_t{2} << 24 |
+         std::uint64_t{flavour_.doorbell_stride} << 32 | std::uint64_t{1} << 37;
+}
+
+bool NvmeModel::Enabled() const { return (cc_ & Cc::kEnable) != 0; }
+
+// A transition that is stuck never ends.
+bool NvmeModel::Ready() const { return ready_; }
+
+std::uint64_t NvmeModel::Read(unsigned /*bar*/, std::size_t offset, std::size_t size) {
+  if (size < 4 || offset >= Doorbells::kOffset) {
+    Violation(fmt::format("read of {} bytes at {:#x}", size, offset));
+    return 0;
+  }
+  const auto part = [&](std::uint64_t value, std::size_t base) {
+    return offset == base ? value : value >> 32;
+  };
+  switch (offset) {
+    case Cap::kOffset:
+    case Cap::kOffset + 4:
+      return part(Capabilities(), Cap::kOffset);
+    case 0x08:
+      return 0x00020000;  // VS: 2.0
+    case Cc::kOffset:
+      return cc_;
+    case Csts::kOffset:
+      return (Ready() ? Csts::kReady : 0) | (fatal_ ? Csts::kFatal : 0);
+    case Aqa::kOffset:
+      return aqa_;
+    case Asq::kOffset:
+    case Asq::kOffset + 4:
+      return part(asq_, Asq::kOffset);
+    case Acq::kOffset:
+    case Acq::kOffset + 4:
+      return part(acq_, Acq::kOffset);
+    default:
+      Violation(fmt::format("read of {:#x}", offset));
+      return 0;
+  }
+}
+
+void NvmeModel::Write(unsigned /*bar*/, std::size_t offset, std::size_t size, std::uint64_t value) {
+  if (offset >= Doorbells::kOffset) {
+    return WriteDoorbell(offset, size, static_cast<std::uint32_t>(value));
+  }
+  if (size < 4) return Violation(fmt::format("write of {} bytes at {:#x}", size, offset));
+  WriteRegister(offset, static_cast<std::uint32_t>(value));
+  if (size == 8) WriteRegister(offset + 4, static_cast<std::uint32_t>(value >> 32));
+}
+
+void NvmeModel::WriteRegister(std::size_t offset, std::uint32_t value) {
+  const auto high = [value](std::uint64_t& whole) {
+    whole = (whole & 0xffff'ffff) | std::uint64_t{value} << 32;
+  };
+  const auto low = [&](std::uint64_t& whole) {
+    if (value % kPage != 0) Violation(fmt::format("admin queue at {:#x}", value));
+    whole = (whole & ~std::uint64_t{0xffff'ffff}) | value;
+  };
+  if (offset == Cc::kOffset) return WriteControl(value);
+  if (Enabled()) {
+    return Violation(fmt::format("write of {:#x} while the controller is enabled", offset));
+  }
+  switch (offset) {
+    case Aqa::kOffset:
+      if ((value & 0xf000f000) != 0) Violation(fmt::format("AQA {:#x}", value));
+      aqa_ = value;
+      return;
+    case Asq::kOffset:
+      return low(asq_);
+    case Asq::kOffset + 4:
+      return high(asq_);
+    case Acq::kOffset:
+      return low(acq_);
+    case Acq::kOffset + 4:
+      return high(acq_);
+    default:
+      Violation(fmt::format("write of {:#x}", offset));
+  }
+}
+
+void NvmeModel::WriteControl(std::uint32_t value) {
+  const bool was = Enabled();
+  const bool enable = (value & Cc::kEnable) != 0;
+  if (was && enable && value != cc_) Violation("CC changed while the controller is enabled");
+  if (!was && enable && ready_) Violation("enabled before CSTS.RDY is 0");
+  cc_ = value;
+  if (!enable) {
+    CountReset();
+    ++epoch_;
+    fatal_ = false;
+    ForgetQueues();
+    if (!reset_stuck()) ready_ = false;
+  } else if (!was) {
+    Enable();
+  }
+}
+
+void NvmeModel::Enable() {
+  if (((cc_ >> 16 & 0xf) != 6) || ((cc_ >> 20 & 0xf) != 4) || (cc_ & 0x3ff0) != 0) {
+    Violation(fmt::format("CC {:#x}: entry sizes, page size or command set", cc_));
+  }
+  submission_queues_[0] = {.address = asq_, .entries = (aqa_ & 0xfff) + 1};
+  completion_queues_[0] = {
+      .address = acq_, .entries = (aqa_ >> 16 & 0xfff) + 1, .interrupts = true};
+  if (!reset_stuck()) ready_ = true;
+}
+
+void NvmeModel::ForgetQueues() {
+  submission_queues_.clear();
+  completion_queues_.clear();
+}
+
+void NvmeModel::ResetFunction() {
+  ++epoch_;
+  cc_ = aqa_ = 0;
+  asq_ = acq_ = 0;
+  ready_ = fatal_ = false;
+  ForgetQueues();
+}
+
+void NvmeModel::WriteDoorbell(std::size_t offset, std::size_t size, std::uint32_t value) {
+  const std::size_t stride = std::size_t{4} << flavour_.doorbell_stride;
+  const std::size_t index = (offset - Doorbells::kOffset) / stride;
+  auto& queues = index % 2 == 0 ? submission_queues_ : completion_queues_;
+  const auto id = static_cast<unsigned>(index / 2);
+  const auto found = queues.find(id);
+  if (size != 4 || (offset - Doorbells::kOffset) % stride != 0 || found == queues.end()) {
+    return Violation(fmt::format("doorbell at {:#x}", offset));
+  }
+  Queue& queue = found->second;
+  if (value >= queue.entries) {
+    return Violation(fmt::format("doorbell of queue {}: {} of {}", id, value, queue.entries));
+  }
+  if (index % 2 == 0) {
+    queue.tail = value;
+    if (id == kCopyQueue) CountDoorbell();
+  } else {
+    queue.head = value;
+  }
+}
+
+void NvmeModel::Work() {
+  const std::uint64_t epoch = epoch_;
+  bool any = true;
+  while (any && epoch == epoch_ && Enabled() && Ready() && !fatal_) {
+    any = false;
+    for (const unsigned id : {0U, kCopyQueue, 2U}) {
+      if (!submission_queues_.contains(id)) continue;
+      any |= DoCommand(id);
+      if (epoch != epoch_) return;
+    }
+  }
+}
+
+bool NvmeModel::DoCommand(unsigned id) {
+  Queue& queue = submission_queues_.at(id);
+  if (queue.head == queue.tail) return false;
+  const Queue& completions = completion_queues_.at(queue.completion_queue);
+  if ((completions.tail + 1) % completions.entries == completions.head) return false;  // full
+  if (id == kCopyQueue && !TakeUnit()) return false;
+  const std::uint64_t epoch = epoch_;
+  Command command;
+  const bool fetched =
+      host().DmaRead(queue.address + queue.head * sizeof(command), BytesOf(command));
+  if (epoch != epoch_) return false;
+  if (!fetched) {
+    fatal_ = true;  // Base 9.5: the controller cannot go on
+    return false;
+  }
+  queue.head = (queue.head + 1) % queue.entries;
+  CheckReserved(command);
+  std::uint32_t result = 0;
+  Status status = kInternalError;
+  if (id != kCopyQueue || !TakeFailure()) {
+    status = id == 0 ? DoAdmin(command, result) : DoIo(command);
+  }
+  if (epoch != epoch_) return false;
+  Complete(id, command, status, result);
+  return true;
+}
+
+void NvmeModel::Complete(unsigned sq, const Command& command, Status status, std::uint32_t result) {
+  const Queue& submissions = submission_queues_.at(sq);
+  Queue& queue = completion_queues_.at(submissions.completion_queue);
+  Completion completion{
+      .result = result,
+      .sq_head = static_cast<std::uint16_t>(submissions.head),
+      .sq_id = static_cast<std::uint16_t>(sq),
+      .command_id = command.id,
+      .status = static_cast<std::uint16_t>(status << 1 | (queue.phase ? Completion::kPhase : 0))};
+  const std::uint64_t address = queue.address + queue.tail * sizeof(completion);
+  queue.tail = (queue.tail + 1) % queue.entries;
+  if (queue.tail == 0) queue.phase = !queue.phase;
+  const bool interrupts = queue.interrupts;
+  const unsigned vector = queue.vector;
+  const std::uint64_t epoch = epoch_;
+  const bool written = host().DmaWrite(address, BytesOf(completion));
+  if (epoch != epoch_) return;
+  if (!written) {
+    fatal_ = true;
+  } else if (interrupts) {
+    host().Raise(InterruptKind::kMsix, vector);
+  }
+}
+
+void NvmeModel::CheckReserved(const Command& command) {
+  if (command.reserved != 0 || command.metadata != 0 || (command.flags & 0x3c) != 0 ||
+      command.cdw13 != 0 || command.cdw14 != 0 || command.cdw15 != 0) {
+    Violation(fmt::format("command {:#x}: reserved or unused fields are set", command.opcode));
+  }
+}
+
+NvmeModel::Status NvmeModel::DoAdmin(const Command& command, std::uint32_t& result) {
+  switch (command.opcode) {
+    case kIdentify:
+      return Identify(command);
+    case kSetFeatures:
+      if (command.cdw10 != kNumberOfQueues) return kInvalidField;
+      result = 3U << 16 | 3U;  // four of each, less one
+      return kSuccess;
+    case kCreateCq:
+    case kCreateSq:
+      return CreateQueue(command);
+    default:
+      Violation(fmt::format("admin command {:#x}", command.opcode));
+      return kInvalidOpcode;
+  }
+}
+
+NvmeModel::Status NvmeModel::Identify(const Command& command) {
+  std::vector<std::byte> data(kPage);
+  if (command.cdw10 == kIdentifyController) {
+    Store(data, kMdts, static_cast<std::uint8_t>(flavour_.mdts));
+    Store(data, kSgls, flavour_.sgl ? std::uint32_t{0x1} : std::uint32_t{0});
+  } else if (command.cdw10 == kIdentifyNamespace) {
+    if (command.namespace_id != 1) return kInvalidNamespace;
+    Store(data, kNamespaceSize, kBlocks);
+    Store(data, kFlbas, std::uint8_t{1});  // the second format
+    Store(data, kLbaFormats + 4, static_cast<std::uint16_t>(flavour_.metadata));
+    Store(data, kLbaFormats + 4 + 2, static_cast<std::uint8_t>(flavour_.block_shift));
+  } else {
+    return kInvalidField;
+  }
+  std::vector<Piece> pieces;
+  if (const Status status = FindByPrp(command, kPage, pieces); status != kSuccess) return status;
+  std::size_t done = 0;
+  for (const Piece& piece : pieces) {
+    if (!host().DmaWrite(piece.address, std::span(data).subspan(done, piece.length))) {
+      return kTransferError;
+    }
+    done += piece.length;
+  }
+  return kSuccess;
+}
+
+NvmeModel::Status NvmeModel::CreateQueue(const Command& command) {
+  const unsigned id = command.cdw10 & 0xffff;
+  const std::uint32_t entries = (command.cdw10 >> 16) + 1;
+  const bool completion = command.opcode == kCreateCq;
+  auto& queues = completion ? completion_queues_ : submission_queues_;
+  const bool contiguous = (command.cdw11 & kContiguous) != 0;
+  if (id == 0 || id > 4 || queues.contains(id) || entries < 2 || entries > flavour_.max_entries ||
+      !contiguous || command.data[0] % kPage != 0) {
+    Violation(
+        fmt::format("create queue {} with {} entries at {:#x}", id, entries, command.data[0]));
+    return kInvalidField;
+  }
+  Queue queue{.address = command.data[0], .entries = entries};
+  if (completion) {
+    queue.interrupts = (command.cdw11 & kInterruptsEnabled) != 0;
+    queue.vector = command.cdw11 >> 16;
+    if (queue.vector >= flavour_.vectors) {
+      Violation(fmt::format("completion queue {} with vector {}", id, queue.vector));
+      return kInvalidField;
+    }
+  } else {
+    queue.completion_queue = command.cdw11 >> 16;
+    if (!completion_queues_.contains(queue.completion_queue) || queue.completion_queue == 0) {
+      Violation(fmt::format("submission queue {} without a completion queue", id));
+      return kInvalidField;
+    }
+  }
+  queues[id] = queue;
+  return kSuccess;
+}
+
+NvmeModel::Status NvmeModel::DoIo(const Command& command) {
+  if (command.opcode != IoOpcode::kRead && command.opcode != IoOpcode::kWrite) {
+    Violation(fmt::format("I/O command {:#x}", command.opcode));
+    return kInvalidOpcode;
+  }
+  if (command.namespace_id != 1) return kInvalidNamespace;
+  const std::uint64_t first = command.cdw10 | std::uint64_t{command.cdw11} << 32;
+  const std::uint32_t blocks = (command.cdw12 & 0xffff) + 1;
+  if (first >= kBlocks || blocks > kBlocks - first) return kLbaOutOfRange;
+  return Transfer(command, first, blocks);
+}
+
+NvmeModel::Status NvmeModel::Transfer(const Command& command, std::uint64_t first,
+                                      std::uint32_t blocks) {
+  const std::size_t block_size = std::size_t{1} << flavour_.block_shift;
+  const std::uint64_t bytes = blocks * block_size;
+  if (bytes > kPage << flavour_.mdts) {
+    Violation(fmt::format("a command of {} bytes", bytes));
+    return kInvalidField;
+  }
+  std::vector<Piece> pieces;
+  if (const Status status = FindData(command, bytes, pieces); status != kSuccess) return status;
+  std::vector<std::byte> data(bytes);
+  for (std::uint32_t i = 0; i < blocks; ++i) touched_.insert(first + i);
+  if (command.opcode == IoOpcode::kRead) {
+    for (std::uint32_t i = 0; i < blocks; ++i) {
+      const auto found = disk_.find(first + i);
+      if (found != disk_.end()) {
+        std::ranges::copy(found->second,
+                          data.begin() + static_cast<std::ptrdiff_t>(i * block_size));
+      }
+    }
+  }
+  std::size_t done = 0;
+  const std::uint64_t epoch = epoch_;
+  for (const Piece& piece : pieces) {
+    const auto part = std::span(data).subspan(done, piece.length);
+    const bool moved = command.opcode == IoOpcode::kRead ? host().DmaWrite(piece.address, part)
+                                                         : host().DmaRead(piece.address, part);
+    if (epoch != epoch_) return kInternalError;  // nobody hears of it
+    if (!moved) return kTransferError;
+    done += piece.length;
+  }
+  if (command.opcode == IoOpcode::kWrite) {
+    for (std::uint32_t i = 0; i < blocks; ++i) {
+      const auto begin = data.begin() + static_cast<std::ptrdiff_t>(i * block_size);
+      disk_[first + i].assign(begin, begin + static_cast<std::ptrdiff_t>(block_size));
+    }
+  }
+  return kSuccess;
+}
+
+NvmeModel::Status NvmeModel::FindData(const Command& command, std::uint64_t bytes,
+                                      std::vector<Piece>& pieces) {
+  if ((command.flags & 0xc0) == 0) return FindByPrp(command, bytes, pieces);
+  if (!flavour_.sgl || (command.flags & 0xc0) != Command::kSgl) {
+    Violation(fmt::format("PSDT {:#x}", command.flags));
+    return kInvalidField;
+  }
+  return FindBySgl(command, bytes, pieces);
+}
+
+// Base 4.1.1
+NvmeModel::Status NvmeModel::FindByPrp(const Command& command, std::uint64_t bytes,
+                                       std::vector<Piece>& pieces) {
+  if (command.data[0] % 4 != 0) {
+    Violation(fmt::format("PRP 1 {:#x}", command.data[0]));
+    return kPrpOffsetInvalid;
+  }
+  const std::uint64_t first = std::min(bytes, kPage - command.data[0] % kPage);
+  pieces.push_back({command.data[0], static_cast<std::uint32_t>(first)});
+  std::uint64_t left = bytes - first;
+  if (left == 0) return kSuccess;
+  std::vector<std::uint64_t> entries((left + kPage - 1) / kPage, command.data[1]);
+  if (left > kPage) {
+    if (command.data[1] % 8 != 0 ||
+        command.data[1] % kPage + entries.size() * sizeof(std::uint64_t) > kPage) {
+      Violation(fmt::format("PRP list {:#x} of {} entries", command.data[1], entries.size()));
+      return kPrpOffsetInvalid;
+    }
+    if (!host().DmaRead(command.data[1], std::as_writable_bytes(std::span(entries)))) {
+      return kTransferError;
+    }
+  }
+  for (const std::uint64_t entry : entries) {
+    if (entry % kPage != 0) {
+      Violation(fmt::format("PRP entry {:#x}", entry));
+      return kPrpOffsetInvalid;
+    }
+    const std::uint64_t length = std::min(left, kPage);
+    pieces.push_back({entry, static_cast<std::uint32_t>(length)});
+    left -= length;
+  }
+  return kSuccess;
+}
+
+// Base 4.1.2: one data block, or one last segment of data blocks.
+NvmeModel::Status NvmeModel::FindBySgl(const Command& command, std::uint64_t bytes,
+                                       std::vector<Piece>& pieces) {
+  SglDescriptor first;
+  std::memcpy(&first, command.data, sizeof(first));
+  std::vector<SglDescriptor> list{first};
+  if (first.type == SglDescriptor::kLastSegment) {
+    if (first.length == 0 || first.length % sizeof(SglDescriptor) != 0 || first.address % 8 != 0) {
+      Violation(fmt::format("SGL segment of {} bytes at {:#x}", first.length, first.address));
+      return kSglCountInvalid;
+    }
+    list.resize(first.length / sizeof(SglDescriptor));
+    if (!host().DmaRead(first.address, std::as_writable_bytes(std::span(list)))) {
+      return kTransferError;
+    }
+  }
+  std::uint64_t sum = 0;
+  for (const SglDescriptor& descriptor : list) {
+    if (descriptor.type != SglDescriptor::kDataBlock || descriptor.reserved[0] != 0 ||
+        descriptor.reserved[1] != 0 || descriptor.reserved[2] != 0) {
+      Violation(fmt::format("SGL descriptor of type {:#x}", descriptor.type));
+      return kSglTypeInvalid;
+    }
+    sum += descriptor.length;
+    pieces.push_back({descriptor.address, descriptor.length});
+  }
+  if (sum == bytes) return kSuccess;
+  Violation(fmt::format("an SGL of {} bytes for {}", sum, bytes));
+  return kSglLengthInvalid;
+}
+
+}  // namespace carryover::nvme

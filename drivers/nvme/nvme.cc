@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/nvme/nvme.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "drivers/contract/contract_driver.h"
+#include "drivers/media/media_copies.h"
+#include "drivers/nvme/controller.h"
+
+namespace carryover::nvme {
+namespace {
+
+constexpr std::uint32_t kPage = 4096;
+constexpr std::uint32_t kPieceBytes = kListEntries * kPage;
+constexpr std::size_t kMaxCopy = std::size_t{256} * 1024;
+
+constexpr unsigned kCopyQueue = 1;
+constexpr unsigned kInterruptQueue = 2;
+constexpr unsigned kVector = 1;
+// In the position of the interrupt queue: it was created.
+constexpr std::uint32_t kExists = 1U << 31;
+// For the commands that create a queue when an interrupt is asked for.
+constexpr std::chrono::seconds kAdminPatience{1};
+
+constexpr DriverTraits kTraits{.name = "nvme",
+                               .region_size = ContractDriver::kStateSize + sizeof(RegionLayout),
+                               .max_copy_bytes = kMaxCopy,
+                               .max_in_flight = kSlots / (kMaxCopy / kPieceBytes),
+                               .interrupt = InterruptKind::kMsix,
+                               .vector = kVector};
+
+class NvmeEngine final : public Engine {
+ public:
+  NvmeEngine(PciDevice& device, const DriverOptions& options)
+      : device_(device), options_(options) {}
+
+  [[nodiscard]] const DriverTraits& traits() const override { return traits_; }
+  [[nodiscard]] Result<void> Open() override;
+  [[nodiscard]] Result<void> CheckPresent(std::string_view during) override {
+    return controller_->CheckPresent(during);
+  }
+  [[nodiscard]] Result<void> Reset(Deadline deadline) override;
+  [[nodiscard]] Result<void> BringUp(DmaRegion rings, Deadline deadline) override;
+  [[nodiscard]] bool HasRoom(std::span<const DmaCopy> copies) const override {
+    return media_->HasRoom(copies);
+  }
+  void Post(std::span<const DmaCopy> copies) override;
+  [[nodiscard]] Result<bool> Reap() override;
+  [[nodiscard]] std::size_t Outstanding() const override {
+    return media_ ? media_->outstanding() : 0;
+  }
+  [[nodiscard]] Result<void> RaiseInterrupt() override;
+  [[nodiscard]] Result<void> Halt(Deadline deadline) override;
+  [[nodiscard]] Result<void> Continue(Deadline deadline) override;
+  [[nodiscard]] RingPositions Positions() const override;
+  [[nodiscard]] Result<void> TakeOver(DmaRegion rings, const RingPositions& positions,
+                                      bool running) override;
+
+ private:
+  void UseRings(DmaRegion rings);
+  [[nodiscard]] Result<void> UseGeometry(const Geometry& geometry);
+  [[nodiscard]] Result<void> StartQueues(Deadline deadline);
+  [[nodiscard]] Result<void> CreateInterruptQueue();
+  [[nodiscard]] Iova At(std::size_t offset) const { return rings_.iova + offset; }
+  [[nodiscard]] Iova ListOf(std::uint32_t slot) const {
+    return At(offsetof(RegionLayout, lists) + slot * sizeof(DataList));
+  }
+  [[nodiscard]] Command CommandFor(std::uint32_t slot, IoOpcode opcode);
+  void PointBySgl(Command& command, std::uint32_t slot, Iova data, Iova rest);
+  void PointByPrp(Command& command, std::uint32_t slot, Iova data);
+  // True if any command was put.
+  bool PutWrites();
+  bool PutReads();
+  [[nodiscard]] Result<bool> TakeCompletions();
+  // Entries of the copy queues.
+  [[nodiscard]] std::uint32_t CopyEntries() {
+    return std::min(kCopyEntries, controller_->cap().max_queue_entries());
+  }
+
+  PciDevice& device_;
+  DriverOptions options_;
+  DriverTraits traits_ = kTraits;
+  std::optional<Controller> controller_;  // after Open()
+  Mmio* bar_ = nullptr;
+  DmaRegion rings_;
+  RegionLayout* memory_ = nullptr;
+  Geometry geometry_;
+  std::optional<MediaCopies> media_;  // once the geometry is known
+  QueuePair copy_queue_;
+  std::optional<QueuePair> interrupt_queue_;  // once an interrupt was asked for
+};
+
+Result<void> NvmeEngine::Open() {
+  if (controller_) return {};
+  const auto bar = device_.Bar(0);
+  if (!bar) return std::unexpected(bar.error());
+  bar_ = *bar;
+  controller_.emplace(*bar_);
+  return {};
+}
+
+Result<void> NvmeEngine::Reset(Deadline deadline) {
+  if (media_) media_->Forget();
+  return controller_->Disable(deadline);
+}
+
+void NvmeEngine::UseRings(DmaRegion rings) {
+  rings_ = rings;
+  memory_ = reinterpret_cast<RegionLayout*>(rings.memory.data());
+}
+
+Result<void> NvmeEngine::UseGeometry(const Geometry& geometry) {
+  geometry_ = geometry;
+  if (!options_.scratch) {
+    return Fail(EINVAL,
+                "nvme: no scratch blocks are named, and none is written without: give "
+                "scratch=FIRST+COUNT with the device");
+  }
+  // A ring whose tail meets its head is empty: one entry stays unused.
+  const std::uint32_t slots = std::min(kSlots, CopyEntries() - 1);
+  const std::uint32_t piece = std::min(kPieceBytes, geometry.max_transfer);
+  traits_.max_in_flight = slots / (kMaxCopy / piece);
+  if (traits_.max_in_flight == 0) {
+    return Fail(ENOTSUP, fmt::format("nvme: {} commands of {} bytes are too few for a copy of {}",
+                                     slots, piece, kMaxCopy));
+  }
+  traits_.alignment = geometry.any_sgl ? 1 : geometry.block_size;
+  auto media = MediaCopies::Create({.scratch = *options_.scratch,
+                                    .block_size = geometry.block_size,
+                                    .piece_bytes = piece,
+                                    .slots = slots},
+                                   geometry.blocks);
+  if (!media) return Fail(media.error().code, "nvme: " + media.error().message);
+  media_ = std::move(*media);
+  return {};
+}
+
+Result<void> NvmeEngine::StartQueues(Deadline deadline) {
+  if (auto enabled = controller_->Enable(*memory_, rings_.iova, deadline); !enabled) return enabled;
+  const auto geometry = controller_->Identify(deadline);
+  if (!geometry) return std::unexpected(geometry.error());
+  if (!media_ || geometry->block_size != geometry_.block_size) {
+    if (auto used = UseGeometry(*geometry); !used) return used;
+  }
+  if (auto granted = controller_->AskForQueues(deadline); !granted) return granted;
+  const std::size_t stride = controller_->cap().doorbell_stride();
+  const std::uint32_t entries = CopyEntries();
+  copy_queue_ = QueuePair(kCopyQueue, std::span(memory_->copy_sq).first(entries),
+                          std::span(memory_->copy_cq).first(entries), *bar_, stride);
+  interrupt_queue_ =
+      QueuePair(kInterruptQueue, memory_->interrupt_sq, memory_->interrupt_cq, *bar_, stride);
+  return controller_->CreateQueues(kCopyQueue, At(offsetof(RegionLayout, copy_sq)),
+                                   At(offsetof(RegionLayout, copy_cq)), entries, std::nullopt,
+                                   deadline);
+}
+
+// Base 5.4.1: a queue can have a vector other than 0 only while MSI-X is enabled, which it need not
+// be before an interrupt is asked for.
+Result<void> NvmeEngine::CreateInterruptQueue() {
+  const std::uint32_t entries = std::min(kInterruptEntries, controller_->cap().max_queue_entries());
+  interrupt_queue_ = QueuePair(kInterruptQueue, std::span(memory_->interrupt_sq).first(entries),
+                               std::span(memory_->interrupt_cq).first(entries), *bar_,
+                               controller_->cap().doorbell_stride());
+  auto created = controller_->CreateQueues(
+      kInterruptQueue, At(offsetof(RegionLayout, interrupt_sq)),
+      At(offsetof(RegionLayout, interrupt_cq)), entries, kVector, Deadline::After(kAdminPatience));
+  if (!created) interrupt_queue_.reset();
+  return created;
+}
+
+Result<void> NvmeEngine::BringUp(DmaRegion rings, Deadline deadline) {
+  const auto vectors = device_.InterruptVectors(InterruptKind::kMsix);
+  if (!vectors) return std::unexpected(vectors.error());
+  if (*vectors <= kVector) {
+    return Fail(ENOTSUP, fmt::format("nvme: {} MSI-X vectors, two are needed", *vectors));
+  }
+  UseRings(rings);
+  std::ranges::fill(memory_->filler, std::byte{0});
+  media_.reset();
+  return StartQueues(deadline);
+}
+
+void NvmeEngine::PointBySgl(Command& command, std::uint32_t slot, Iova data, Iova rest) {
+  const MediaPiece& piece = media_->piece(slot);
+  const SglDescriptor whole{.address = data, .length = piece.bytes};
+  SglDescriptor first = whole;
+  if (const std::uint32_t left = piece.blocks * geometry_.block_size - piece.bytes; left != 0) {
+    memory_->lists[slot].sgl = {whole, SglDescriptor{.address = rest, .length = left}};
+    first = {.address = ListOf(slot),
+             .length = 2 * sizeof(SglDescriptor),
+             .type = SglDescriptor::kLastSegment};
+  }
+  command.flags = Command::kSgl;
+  static_assert(sizeof(first) == sizeof(command.data));
+  std::memcpy(command.data, &first, sizeof(first));
+}
+
+// Base 4.1.1: the first entry may begin within a page, the others begin pages; more than two are in
+// a list.
+void NvmeEngine::PointByPrp(Command& command, std::uint32_t slot, Iova data) {
+  const Iova end = data + media_->piece(slot).bytes;
+  Iova next = (data / kPage + 1) * kPage;
+  command.data[0] = data;
+  if (next >= end) return;
+  if (next + kPage >= end) {
+    command.data[1] = next;
+    return;
+  }
+  command.data[1] = ListOf(slot);
+  for (std::uint64_t& entry : memory_->lists[slot].prp) {
+    entry = next < end ? next : 0;
+    next += kPage;
+  }
+}
+
+Command NvmeEngine::CommandFor(std::uint32_t slot, IoOpcode opcode) {
+  const MediaPiece& piece = media_->piece(slot);
+  const bool write = opcode == kWrite;
+  const Iova data = write ? piece.source : piece.destination;
+  Command command{.opcode = opcode,
+                  .id = static_cast<std::uint16_t>(slot),
+                  .namespace_id = 1,
+                  .cdw10 = static_cast<std::uint32_t>(piece.first_block),
+                  .cdw11 = static_cast<std::uint32_t>(piece.first_block >> 32),
+                  .cdw12 = piece.blocks - 1};
+  if (geometry_.any_sgl) {
+    PointBySgl(command, slot, data,
+               At(write ? offsetof(RegionLayout, filler) : offsetof(RegionLayout, leftover)));
+  } else {
+    PointByPrp(command, slot, data);
+  }
+  return command;
+}
+
+bool NvmeEngine::PutWrites() {
+  bool any = false;
+  while (const auto slot = media_->NextToWrite()) {
+    copy_queue_.Put(CommandFor(*slot, kWrite));
+    any = true;
+  }
+  return any;
+}
+
+bool NvmeEngine::PutReads() {
+  bool any = false;
+  while (const auto slot = media_->NextToRead()) {
+    copy_queue_.Put(CommandFor(*slot, kRead));
+    any = true;
+  }
+  return any;
+}
+
+void NvmeEngine::Post(std::span<const DmaCopy> copies) {
+  media_->Add(copies);
+  if (PutWrites()) copy_queue_.Ring();
+}
+
+Result<bool> NvmeEngine::TakeCompletions() {
+  bool any = false;
+  while (const auto completion = copy_queue_.Take()) {
+    any = true;
+    if (completion->failed()) {
+      return Fail(EIO, fmt::format("nvme: the command of slot {} failed: {}",
+                                   completion->command_id, StatusOf(*completion)));
+    }
+    if (!media_->Completed(completion->command_id)) {
+      return Fail(EIO, fmt::format("nvme: slot {} was completed, which had no command",
+                                   completion->command_id));
+    }
+  }
+  if (any) copy_queue_.Release();
+  return any;
+}
+
+Result<bool> NvmeEngine::Reap() {
+  auto any = TakeCompletions();
+  if (any && PutReads()) copy_queue_.Ring();
+  return any;
+}
+
+// A read of a block that is ours, into memory that is not looked at.
+Result<void> NvmeEngine::RaiseInterrupt() {
+  if (!interrupt_queue_) {
+    if (auto created = CreateInterruptQueue(); !created) return created;
+  }
+  bool any = false;
+  while (interrupt_queue_->Take()) any = true;
+  if (any) interrupt_queue_->Release();
+  const std::uint64_t block = options_.scratch->first;
+  interrupt_queue_->Put({.opcode = kRead,
+                         .namespace_id = 1,
+                         .data = {At(offsetof(RegionLayout, leftover)), 0},
+                         .cdw10 = static_cast<std::uint32_t>(block),
+                         .cdw11 = static_cast<std::uint32_t>(block >> 32)});
+  interrupt_queue_->Ring();
+  return {};
+}
+
+// Disabled, a controller does nothing, whatever it was at; it forgets its queues, too.
+Result<void> NvmeEngine::Halt(Deadline deadline) {
+  if (auto present = CheckPresent("Quiesce()"); !present) return present;
+  if (const auto taken = TakeCompletions(); !taken) return std::unexpected(taken.error());
+  return controller_->Disable(deadline);
+}
+
+Result<void> NvmeEngine::Continue(Deadline deadline) {
+  if (auto present = CheckPresent("Resume()"); !present) return present;
+  if (auto started = StartQueues(deadline); !started) return started;
+  media_->BeginAgain();
+  if (PutWrites()) copy_queue_.Ring();
+  return {};
+}
+
+RingPositions NvmeEngine::Positions() const {
+  return {copy_queue_.position().Pack(),
+          interrupt_queue_ ? interrupt_queue_->position().Pack() | kExists : 0,
+          controller_->admin().position().Pack(),
+          geometry_.block_size,
+          geometry_.max_transfer,
+          geometry_.any_sgl ? 1U : 0U,
+          static_cast<std::uint32_t>(geometry_.blocks),
+          static_cast<std::uint32_t>(geometry_.blocks >> 32)};
+}
+
+Result<void> NvmeEngine::TakeOver(DmaRegion rings, const RingPositions& positions, bool running) {
+  UseRings(rings);
+  const auto not_as_saved = [] {
+    return Fail(EIO,
+                "nvme: Attach(): the controller is not as it was saved: it was reset or used "
+                "since");
+  };
+  if (!controller_->IsAsLeft(rings_.iova, running)) return not_as_saved();
+  if (auto used = UseGeometry({.blocks = positions[6] | std::uint64_t{positions[7]} << 32,
+                               .block_size = positions[3],
+                               .max_transfer = positions[4],
+                               .any_sgl = positions[5] != 0});
+      !used) {
+    return used;
+  }
+  controller_->UseMemory(*memory_, rings_.iova);
+  if (!running) return {};
+  const std::size_t stride = controller_->cap().doorbell_stride();
+  const std::uint32_t entries = CopyEntries();
+  copy_queue_ = QueuePair::At(kCopyQueue, std::span(memory_->copy_sq).first(entries),
+                              std::span(memory_->copy_cq).first(entries), *bar_, stride,
+                              QueuePair::Position::Unpack(positions[0]));
+  if ((positions[1] & kExists) != 0) {
+    const std::uint32_t few = std::min(kInterruptEntries, entries);
+    interrupt_queue_ = QueuePair::At(kInterruptQueue, std::span(memory_->interrupt_sq).first(few),
+                                     std::span(memory_->interrupt_cq).first(few), *bar_, stride,
+                                     QueuePair::Position::Unpack(positions[1]));
+  }
+  controller_->admin() = QueuePair::At(0, memory_->admin_sq, memory_->admin_cq, *bar_, stride,
+                                       QueuePair::Position::Unpack(positions[2]));
+  if (!copy_queue_.IsIdle() || !controller_->admin().IsIdle()) return not_as_saved();
+  return {};
+}
+
+}  // namespace
+
+const DriverEntry& Entry() {
+  static constexpr DriverEntry kEntry{
+      .name = kTraits.name,
+      .probe = [](const PciKind& kind) { return kind.class_code == kClassCode; },
+      .make = [](PciDevice& device, const DriverOptions& options) -> std::unique_ptr<Driver> {
+        return std::make_unique<ContractDriver>(device,
+                                                std::make_unique<NvmeEngine>(device, options));
+      }};
+  return kEntry;
+}
+
+}  // namespace carryover::nvme

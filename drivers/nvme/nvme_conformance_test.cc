@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The driver conformance suite on models of NVMe controllers.
+#include "drivers/conformance/driver_conformance.h"
+#include "drivers/conformance/model_device.h"
+#include "drivers/nvme/model/nvme_model.h"
+#include "drivers/nvme/nvme.h"
+
+namespace carryover {
+namespace {
+
+using nvme::NvmeFlavour;
+using nvme::NvmeModel;
+
+ConformanceCase Case(std::string name, NvmeFlavour flavour) {
+  return {.name = std::move(name),
+          .entry = &nvme::Entry(),
+          .make_device = [flavour] { return std::make_unique<ModelDevice<NvmeModel>>(flavour); },
+          .doorbells_a_batch = 2,
+          .other_vectors_are_silent = false,
+          .options = {.scratch = BlockRange{.first = 1000, .count = 8192}}};
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Nvme, DriverConformance,
+    testing::Values(Case("Sgl", {}),
+                    Case("SglInBlocksOf4KiBWithAStride", {.block_shift = 12, .doorbell_stride = 2}),
+                    Case("SglOfSmallCommandsInSmallQueues", {.max_entries = 257, .mdts = 1})),
+    CaseName);
+
+}  // namespace
+}  // namespace carryover

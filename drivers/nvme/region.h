@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What lies where in the driver's DMA region, behind the saved state.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "drivers/nvme/commands.h"
+
+namespace carryover::nvme {
+
+// Entries. The copy queues hold a command of each slot, and one that stays unused.
+inline constexpr std::uint32_t kAdminEntries = 16;
+inline constexpr std::uint32_t kCopyEntries = 512;
+inline constexpr std::uint32_t kInterruptEntries = 64;
+
+inline constexpr std::uint32_t kSlots = 256;
+// Pages that a piece lies in at most, beside its first.
+inline constexpr std::size_t kListEntries = 4;
+
+// How a slot's command says where its data is, if that does not fit into the command.
+union DataList {
+  std::array<SglDescriptor, 2> sgl;
+  std::array<std::uint64_t, kListEntries> prp;
+};
+
+struct RegionLayout {
+  alignas(4096) std::array<Command, kAdminEntries> admin_sq;
+  alignas(4096) std::array<Completion, kAdminEntries> admin_cq;
+  alignas(4096) std::array<Command, kCopyEntries> copy_sq;
+  alignas(4096) std::array<Completion, kCopyEntries> copy_cq;
+  alignas(4096) std::array<Command, kInterruptEntries> interrupt_sq;
+  alignas(4096) std::array<Completion, kInterruptEntries> interrupt_cq;
+  alignas(4096) std::array<DataList, kSlots> lists;
+  alignas(4096) std::array<std::byte, 4096> identify;
+  // What a block has besides a piece's bytes: written from the first, read into the second.
+  alignas(4096) std::array<std::byte, 4096> filler;
+  alignas(4096) std::array<std::byte, 4096> leftover;
+};
+
+}  // namespace carryover::nvme

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Device models: processes that are PCI devices, for QEMU's ``vfio-user-pci``.
+
+Each is a ``carryover-model`` (drivers/vfio_user/program), with a socket that QEMU connects to, and
+a log of all DMA, interrupts and resets of its device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from carryover.errors import BadInput, Infrastructure
+from carryover.observation import MachineGone, Watch
+
+# The variable that an environment names the folder of the sockets by.
+MODELS = "CARRYOVER_MODELS"
+_READY_LIMIT = 10.0
+_END_LIMIT = 5.0
+_ANSWER_LIMIT = 5.0
+
+
+@dataclass
+class _Running:
+    child: subprocess.Popen[bytes]
+    said: IO[bytes]
+    waiter: threading.Thread
+
+
+class DeviceModels:
+    """The models of one power cycle of a machine.
+
+    Args:
+        program: ``carryover-model``.
+        models: Which device, by the name of its socket.
+        logs: Folder for what they log, NAME.jsonl, and what they complain of, NAME.log.
+    """
+
+    def __init__(self, program: str, models: Mapping[str, str], logs: Path) -> None:
+        self._program = program
+        self._models = dict(models)
+        self._logs = logs
+        self._running: dict[str, _Running] = {}
+        self._ending = False
+        # The name of a unix socket has 107 bytes at most: not below the output folder.
+        self._folder = Path(tempfile.mkdtemp(prefix="carryover-models-"))
+
+    @property
+    def folder(self) -> Path:
+        """Where the sockets are, by name."""
+        return self._folder
+
+    def start(self, watch: Watch) -> None:
+        """Starts all; QEMU can connect then. One that ends before `close()` ends the machine.
+
+        Raises:
+            BadInput: The program cannot be run, or has no such device.
+            Infrastructure: A model does not start.
+        """
+        self._logs.mkdir(parents=True, exist_ok=True)
+        for name, device in self._models.items():
+            self._start(name, device, watch)
+
+    def _start(self, name: str, device: str, watch: Watch) -> None:
+        log = self._logs / f"{name}.log"
+        words = [self._program, "--device", device]
+        words += ["--socket", str(self._folder / name)]
+        words += ["--control", str(self._folder / f"{name}.control")]
+        words += ["--log", str(self._logs / f"{name}.jsonl")]
+        if setpriv := shutil.which("setpriv"):
+            words = [setpriv, "--pdeathsig", "KILL", *words]
+        said = log.open("ab")
+        try:
+            child = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                start_new_session=True,  # Ctrl-C at the terminal is for us
+            )
+        except OSError as error:
+            said.close()
+            raise BadInput(f"{self._program}: {error.strerror}; it is a carryover-model") from error
+        waiter = threading.Thread(
+            target=self._wait, args=(name, child, log, watch), name=f"model {name}", daemon=True
+        )
+        self._running[name] = _Running(child, said, waiter)
+        assert child.stdout is not None
+        if not _says_ready(child.stdout):
+            child.kill()
+            child.wait()
+            why = log.read_text(errors="replace").strip() or "it does not say that it is ready"
+            refused = child.returncode == 2
+            kind: type[Exception] = BadInput if refused else Infrastructure
+            raise kind(f"model {name} ({device}) does not start: {why}")
+        waiter.start()
+
+    def _wait(self, name: str, child: subprocess.Popen[bytes], log: Path, watch: Watch) -> None:
+        status = child.wait()
+        if self._ending:
+            return
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+        watch.post(MachineGone(time.monotonic(), f"the device model {name} {how} (see {log})"))
+
+    def request(self, name: str, **faults: object) -> None:
+        """Asks a model for faults: ``hung=True`` (drivers/vfio_user/program/control.h).
+
+        Raises:
+            Infrastructure: It refuses, or does not answer.
+        """
+        ours = self._folder / f"{name}.ours"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+            asking.bind(str(ours))
+            asking.settimeout(_ANSWER_LIMIT)
+            try:
+                asking.sendto(json.dumps(faults).encode(), str(self._folder / f"{name}.control"))
+                answer: dict[str, Any] = json.loads(asking.recv(4096))
+            except OSError as error:
+                raise Infrastructure(f"model {name} does not answer: {error}") from error
+            finally:
+                ours.unlink()
+        if "error" in answer:
+            raise Infrastructure(f"model {name} refuses {faults}: {answer['error']}")
+
+    def pid(self, name: str) -> int:
+        """Of a model's process."""
+        return self._running[name].child.pid
+
+    def close(self) -> None:
+        """Ends all; QEMU is gone by then. Idempotent."""
+        self._ending = True
+        for running in self._running.values():
+            running.child.terminate()
+        for running in self._running.values():
+            try:
+                running.child.wait(_END_LIMIT)
+            except subprocess.TimeoutExpired:
+                running.child.kill()
+                running.child.wait()
+            if running.waiter.is_alive():
+                running.waiter.join(_END_LIMIT)
+            if running.child.stdout is not None:
+                running.child.stdout.close()
+            running.said.close()
+        self._running.clear()
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._folder)
+
+
+def _says_ready(output: IO[bytes]) -> bool:
+    """False if it ends, or says something else, or nothing in time."""
+    readable, _, _ = select.select([output], [], [], _READY_LIMIT)
+    return bool(readable) and output.readline() == b"ready\n"
