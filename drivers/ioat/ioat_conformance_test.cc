@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The driver conformance suite on models of QuickData channels.
+// The driver conformance suite on models of two channels: as Skylake-SP's, and as little as the
+// data sheet promises.
 #include "drivers/conformance/driver_conformance.h"
 #include "drivers/conformance/model_device.h"
 #include "drivers/ioat/ioat.h"
@@ -8,20 +9,16 @@
 namespace carryover {
 namespace {
 
-using ioat::IoatFlavour;
-using ioat::IoatModel;
-
-ConformanceCase Case(std::string name, IoatFlavour flavour) {
-  return {.name = std::move(name),
+ConformanceCase CaseOf(const char* name, ioat::ChannelKind kind) {
+  return {.name = name,
           .entry = &ioat::Entry(),
-          .make_device = [flavour] { return std::make_unique<ModelDevice<IoatModel>>(flavour); },
+          .make_device = [kind] { return std::make_unique<ModelDevice<ioat::IoatModel>>(kind); },
           .interrupts_overtake_copies = false};
 }
 
 INSTANTIATE_TEST_SUITE_P(Ioat, DriverConformance,
-                         testing::Values(Case("Version33", {}),
-                                         Case("Version32OfSmallDescriptors",
-                                              {.version = 0x32, .capacity_log = 12})),
+                         testing::Values(CaseOf("Hardware", ioat::ChannelKind::Skylake()),
+                                         CaseOf("Smallest", ioat::ChannelKind::Smallest())),
                          CaseName);
 
 }  // namespace
