@@ -56,7 +56,8 @@ Result<std::size_t> Connection::ReceiveAll(std::span<std::byte> into, std::vecto
     if (got < 0 && errno == ECONNRESET) break;  // it was killed with something unread
     if (got < 0) return FailErrno("receive a vfio-user message");
     TakeFds(message, fds);
-    if ((message.msg_flags & MSG_CTRUNC) != 0) {
+    // Each byte could bring more.
+    if ((message.msg_flags & MSG_CTRUNC) != 0 || fds.size() > kMaxFds) {
       return Fail(EPROTO, "a message with too many descriptors");
     }
     if (got == 0) break;

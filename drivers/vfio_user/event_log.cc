@@ -17,7 +17,9 @@ void EventLog::Write(std::string_view event, nlohmann::ordered_json fields) {
   const std::chrono::nanoseconds now = std::chrono::steady_clock::now().time_since_epoch();
   nlohmann::ordered_json line{{"t", now.count()}, {"event", event}};
   if (fields.is_object()) line.update(fields);
-  const std::string text = line.dump() + "\n";
+  // What others sent is logged, too: it may be anything.
+  const std::string text =
+      line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   (void)std::fwrite(text.data(), 1, text.size(), file_.get());
   (void)std::fflush(file_.get());
 }

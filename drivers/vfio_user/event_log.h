@@ -8,6 +8,7 @@
 //   reset      {"by"}: "function", or "machine"
 //   master     {"on"}: bus master
 //   violation  {"what"}: forbidden by the device's specification
+//   refused    {"command", "why"}: a request that was answered with an error
 //   faults     {"set"}: what was asked for
 #pragma once
 
@@ -27,6 +28,7 @@ class EventLog {
   // Into the end of this file, a line at a time. Errors: those of open(2).
   [[nodiscard]] static Result<EventLog> Open(const std::string& path);
 
+  // What is no UTF-8 in strings is replaced.
   void Write(std::string_view event, nlohmann::ordered_json fields = {});
 
  private:

@@ -21,6 +21,11 @@ SocketPair::SocketPair() {
   client = UniqueFd(fds[1]);
 }
 
+void FakeClient::Negotiate() {
+  const Message reply = Ask(Command::kVersion, Bytes(Version{0, 1}));
+  EXPECT_EQ(reply.header.flags & Header::kError, 0U);
+}
+
 Message FakeClient::Next() {
   auto message = connection_.Receive(Soon());
   EXPECT_TRUE(message) << message.error().ToString();
@@ -31,30 +36,39 @@ Message FakeClient::Next() {
   return std::move(**message);
 }
 
+void FakeClient::SendBytes(std::span<const std::byte> bytes, std::span<const int> fds) {
+  std::vector<std::byte> copy(bytes.begin(), bytes.end());
+  iovec part{.iov_base = copy.data(), .iov_len = copy.size()};
+  std::vector<char> control(CMSG_SPACE(fds.size_bytes()));
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(fds.size_bytes());
+  std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
+  EXPECT_EQ(sendmsg(connection_.fd(), &message, 0), static_cast<ssize_t>(copy.size()));
+}
+
+void FakeClient::SendWithFds(Header header, std::span<const std::byte> payload,
+                             std::span<const int> fds) {
+  if (fds.empty()) {
+    EXPECT_TRUE(connection_.Send(header, payload, Soon()));
+    return;
+  }
+  header.size = static_cast<std::uint32_t>(sizeof(header) + payload.size());
+  std::vector<std::byte> bytes = Bytes(header);
+  bytes.insert(bytes.end(), payload.begin(), payload.end());
+  SendBytes(bytes, fds);
+}
+
 Message FakeClient::Ask(Command command, std::span<const std::byte> payload,
                         std::span<const int> fds) {
   const Header header{.id = next_id_++, .command = command};
-  if (fds.empty()) {
-    EXPECT_TRUE(connection_.Send(header, payload, Soon()));
-  } else {
-    Header sized = header;
-    sized.size = static_cast<std::uint32_t>(sizeof(header) + payload.size());
-    std::vector<std::byte> bytes = Bytes(sized);
-    bytes.insert(bytes.end(), payload.begin(), payload.end());
-    iovec part{.iov_base = bytes.data(), .iov_len = bytes.size()};
-    std::vector<char> control(CMSG_SPACE(fds.size_bytes()));
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
-    EXPECT_EQ(sendmsg(connection_.fd(), &message, 0), static_cast<ssize_t>(bytes.size()));
-  }
+  SendWithFds(header, payload, fds);
   while (!testing::Test::HasFailure()) {
     Message message = Next();
     if (message.header.is_reply()) {
@@ -70,11 +84,10 @@ Message FakeClient::Ask(Command command, std::span<const std::byte> payload,
 void FakeClient::AnswerDma(const Message& request) {
   if (auto call = std::exchange(before_dma_, nullptr)) call();
   ++dma_requests_;
-  const auto access = Get<DmaAccessHeader>(request.payload);
+  const auto access = Get<DmaAccess>(request.payload);
   ASSERT_TRUE(access);
   const bool write = request.header.command == Command::kDmaWrite;
-  const std::span<const std::byte> data =
-      std::span(request.payload).subspan(sizeof(DmaAccessHeader));
+  const std::span<const std::byte> data = std::span(request.payload).subspan(sizeof(DmaAccess));
   ASSERT_EQ(data.size(), write ? access->count : 0);
   ASSERT_LE(access->count, kMaxTransfer);
   Header reply{.id = request.header.id, .command = request.header.command, .flags = Header::kReply};
@@ -90,6 +103,7 @@ void FakeClient::AnswerDma(const Message& request) {
   std::vector<std::byte> answer = Bytes(*access);
   if (write) {
     std::ranges::copy(data, memory.begin());
+    answer.clear();  // as QEMU does
   } else {
     answer.insert(answer.end(), memory.begin(), memory.end());
   }

@@ -7,10 +7,10 @@
 #include <cstring>
 #include <deque>
 #include <functional>
-#include <thread>
 #include <vector>
 
 #include "drivers/vfio_user/connection.h"
+#include "drivers/vfio_user/request.h"
 
 namespace carryover::vfio_user {
 
@@ -35,8 +35,13 @@ class FakeClient {
   void set_before_dma(std::function<void()> call) { before_dma_ = std::move(call); }
   [[nodiscard]] std::size_t dma_requests() const { return dma_requests_; }
 
+  // What comes first on a connection.
+  void Negotiate();
   // Sends a request and gives its reply, answering DMA that comes before.
   Message Ask(Command command, std::span<const std::byte> payload, std::span<const int> fds = {});
+  void SendWithFds(Header header, std::span<const std::byte> payload, std::span<const int> fds);
+  // A piece of a message, with at least one descriptor.
+  void SendBytes(std::span<const std::byte> bytes, std::span<const int> fds);
   // Answers DMA requests until none has come for `quiet`, or until `end`.
   void ServeDma(std::chrono::milliseconds quiet = std::chrono::milliseconds(30),
                 Deadline end = Deadline::After(std::chrono::seconds(10)));

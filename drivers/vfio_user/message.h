@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Messages of the vfio-user protocol (QEMU, docs/interop/vfio-user.rst), in host byte order. What
-// comes from the other side is not trusted: it is parsed by the functions below, and by nothing
-// else.
+// comes from the other side is not trusted: it is parsed by the functions below and in request.h,
+// and by nothing else.
 #pragma once
 
 #include <cstddef>
@@ -44,7 +44,7 @@ struct Header {
   Command command = Command::kVersion;
   std::uint32_t size = 0;  // bytes, with the header
   std::uint32_t flags = 0;
-  std::uint32_t error = 0;  // errno value, with kError
+  std::uint32_t error = 0;  // errno value, or 0, in a reply with kError
 
   [[nodiscard]] bool is_reply() const { return (flags & kTypeMask) == kReply; }
   [[nodiscard]] bool wants_reply() const { return (flags & kNoReply) == 0; }
@@ -59,7 +59,8 @@ inline constexpr std::size_t kMaxMessage = kMaxTransfer + 4096;
 // File descriptors that come with a message, a vector each: QEMU allows no more.
 inline constexpr std::size_t kMaxFds = 16;
 
-// Error: EPROTO (a size that no message has, an unknown type, flags that are not defined).
+// Error: EPROTO (a size that no message has, an unknown type, flags that are not defined or not for
+// this type, an error in a request).
 [[nodiscard]] Result<Header> ParseHeader(std::span<const std::byte> bytes);
 
 struct Message {
@@ -68,44 +69,12 @@ struct Message {
   std::vector<UniqueFd> fds;
 };
 
-struct Version {
-  std::uint16_t major = 0;
-  std::uint16_t minor = 0;
-};
-
-// VFIO's structures; `argsz` is the sender's room for the answer.
-struct DmaMapRequest {
-  std::uint32_t argsz = 0;
-  std::uint32_t flags = 0;
-  std::uint64_t offset = 0;
-  std::uint64_t address = 0;
-  std::uint64_t size = 0;
-};
-
-struct DmaUnmapRequest {
-  std::uint32_t argsz = 0;
-  std::uint32_t flags = 0;
-  std::uint64_t address = 0;
-  std::uint64_t size = 0;
-};
-
-struct RegionAccess {
-  std::uint64_t offset = 0;
-  std::uint32_t region = 0;
-  std::uint32_t count = 0;
-};
-
-struct DmaAccessHeader {
-  std::uint64_t address = 0;
-  std::uint64_t count = 0;
-};
-
-// The object at `offset` of a payload. Error: EINVAL (the payload ends before it does).
+// The object at `offset` of a payload. Error: EPROTO (the payload ends before it does).
 template <typename T>
 [[nodiscard]] Result<T> Get(std::span<const std::byte> payload, std::size_t offset = 0) {
   static_assert(std::is_trivially_copyable_v<T>);
   if (offset > payload.size() || payload.size() - offset < sizeof(T)) {
-    return Fail(EINVAL, "the message is too short");
+    return Fail(EPROTO, "the message is too short");
   }
   T object;
   std::memcpy(&object, payload.data() + offset, sizeof(object));
@@ -118,10 +87,5 @@ void Append(std::vector<std::byte>& payload, const T& object) {
   const auto bytes = std::as_bytes(std::span(&object, 1));
   payload.insert(payload.end(), bytes.begin(), bytes.end());
 }
-
-// A read's, whose data is to come, or a write's, whose data is in the payload. Error: EINVAL (more
-// than kMaxTransfer; a write of which not all is there).
-[[nodiscard]] Result<RegionAccess> ParseRegionAccess(Command command,
-                                                     std::span<const std::byte> payload);
 
 }  // namespace carryover::vfio_user

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <linux/vfio.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +16,7 @@
 namespace carryover::vfio_user {
 namespace {
 
+constexpr std::uint16_t kMinor = 1;  // the version that we know is 0.1
 constexpr std::uint32_t kConfigRegion = VFIO_PCI_CONFIG_REGION_INDEX;
 
 std::optional<InterruptKind> KindOf(std::uint32_t irq_index) {
@@ -42,19 +45,41 @@ std::uint64_t LoadLittleEndian(std::span<const std::byte> bytes) {
   return value;
 }
 
+bool IsEventfd(int fd) {
+  std::array<char, 32> target{};
+  const std::string link = fmt::format("/proc/self/fd/{}", fd);
+  const ssize_t length = readlink(link.c_str(), target.data(), target.size());
+  return length > 0 && std::string_view(target.data(), static_cast<std::size_t>(length)) ==
+                           "anon_inode:[eventfd]";
+}
+
+// False if it has been signalled so often that a write would wait for its reader.
+bool Signal(int eventfd) {
+  pollfd writable{.fd = eventfd, .events = POLLOUT, .revents = 0};
+  const auto ready = PollDeadline({&writable, 1}, Deadline::After(std::chrono::seconds(0)));
+  return ready && *ready && eventfd_write(eventfd, 1) == 0;
+}
+
 bool IsAccessSize(std::size_t offset, std::size_t size) {
   return (size == 1 || size == 2 || size == 4 || size == 8) && offset % size == 0;
 }
 
 }  // namespace
 
-Server::Server(UniqueFd socket, const MakeModel& make, EventLog& log)
-    : connection_(std::move(socket)), log_(log), model_(make(*this)), config_(model_->identity()) {
+Server::Server(UniqueFd socket, const MakeModel& make, EventLog& log,
+               std::chrono::nanoseconds patience)
+    : connection_(std::move(socket)),
+      log_(log),
+      patience_(patience),
+      model_(make(*this)),
+      config_(model_->identity()) {
   log_.Write("connected");
 }
 
 Result<std::optional<DeviceModel::Clock::time_point>> Server::Step() {
-  while (true) {
+  // A peer that never pauses must not keep the caller from all else.
+  constexpr int kMessages = 64;
+  for (int i = 0; i < kMessages; ++i) {
     model_->Work();
     LogViolations();
     if (failure_) return std::unexpected(*failure_);
@@ -62,18 +87,23 @@ Result<std::optional<DeviceModel::Clock::time_point>> Server::Step() {
     const auto ready = PollDeadline({&readable, 1}, Deadline::After(std::chrono::seconds(0)));
     if (!ready) return std::unexpected(ready.error());
     if (!*ready) return model_->NextDue();
-    const auto received = Receive(Deadline::After(kPatience), std::nullopt);
+    const auto received = Receive(Deadline::After(patience_), nullptr);
     if (!received) return std::unexpected(received.error());
   }
+  return DeviceModel::Clock::now();
 }
 
-Result<bool> Server::Receive(Deadline deadline, std::optional<std::uint16_t> awaited) {
+Result<bool> Server::Receive(Deadline deadline, const Header* asked) {
   auto message = connection_.Receive(deadline);
   if (!message) return std::unexpected(message.error());
   if (!*message) return Fail(kEnded, "the other side has closed the connection");
-  if ((*message)->header.is_reply()) {
-    // One that is late, to a request that was given up, is of no use.
-    if ((*message)->header.id != awaited) return false;
+  const Header& header = (*message)->header;
+  if (header.is_reply()) {
+    // No request is ever given up: there is no reply to another.
+    if (asked == nullptr || header.id != asked->id || header.command != asked->command) {
+      return Fail(EPROTO, fmt::format("a reply to no request: id {}, command {}", header.id,
+                                      static_cast<unsigned>(header.command)));
+    }
     reply_ = std::move(**message);
     return true;
   }
@@ -84,42 +114,46 @@ Result<bool> Server::Receive(Deadline deadline, std::optional<std::uint16_t> awa
 Result<void> Server::Answer(Message& request) {
   const Header& header = request.header;
   auto answer = AnswerTo(request);
+  const auto command = static_cast<unsigned>(header.command);
+  if (!answer && answer.error().code == EPROTO) {
+    return Fail(EPROTO, fmt::format("command {}: {}", command, answer.error().message));
+  }
+  if (!answer) log_.Write("refused", {{"command", command}, {"why", answer.error().message}});
   if (!header.wants_reply()) return {};
   Header reply{.id = header.id, .command = header.command, .flags = Header::kReply};
   if (!answer) {
     reply.flags |= Header::kError;
     reply.error = static_cast<std::uint32_t>(answer.error().code);
   }
-  return connection_.Send(reply, answer ? *answer : Payload(), Deadline::After(kPatience));
+  return connection_.Send(reply, answer ? *answer : Payload(), Deadline::After(patience_));
 }
 
 Result<Server::Payload> Server::AnswerTo(Message& request) {
   const std::span<const std::byte> payload = request.payload;
-  switch (request.header.command) {
+  const Command command = request.header.command;
+  if ((command == Command::kVersion) == agreed_) {
+    return Fail(EPROTO, agreed_ ? "a version once more" : "no version before it");
+  }
+  if (request.fds.size() > FdsOf(command)) {
+    return Fail(EPROTO, fmt::format("{} descriptors", request.fds.size()));
+  }
+  switch (command) {
     case Command::kVersion:
       return AnswerVersion(payload);
     case Command::kDmaMap:
       // Nothing is mapped here: the request is for who does.
-      if (const auto map = Get<DmaMapRequest>(payload); !map) return std::unexpected(map.error());
+      if (const auto map = ParseDmaMap(payload); !map) return std::unexpected(map.error());
       return Payload();
     case Command::kDmaUnmap:
-      if (const auto unmap = Get<DmaUnmapRequest>(payload); !unmap) {
-        return std::unexpected(unmap.error());
-      }
-      return Payload(payload.begin(), payload.begin() + sizeof(DmaUnmapRequest));
-    case Command::kGetInfo: {
-      Payload answer;
-      Append(answer,
-             std::array<std::uint32_t, 4>{16, VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI,
-                                          VFIO_PCI_NUM_REGIONS, VFIO_PCI_NUM_IRQS});
-      return answer;
-    }
+      return AnswerDmaUnmap(payload);
+    case Command::kGetInfo:
+      return AnswerInfo(payload);
     case Command::kGetRegionInfo:
       return AnswerRegionInfo(payload);
     case Command::kGetIrqInfo:
       return AnswerIrqInfo(payload);
     case Command::kSetIrqs:
-      return SetIrqs(payload, std::move(request.fds));
+      return AnswerSetIrqs(payload, std::move(request.fds));
     case Command::kRegionRead:
       return ReadRegion(payload);
     case Command::kRegionWrite:
@@ -128,27 +162,49 @@ Result<Server::Payload> Server::AnswerTo(Message& request) {
       ResetFunction("machine");
       return Payload();
     default:
-      return Fail(ENOTSUP,
-                  fmt::format("command {}", static_cast<unsigned>(request.header.command)));
+      return Fail(ENOTSUP, "no such request");
   }
 }
 
 Result<Server::Payload> Server::AnswerVersion(std::span<const std::byte> payload) {
-  const auto version = Get<Version>(payload);
-  if (!version) return std::unexpected(version.error());
-  if (version->major != 0) {
-    return Fail(ENOTSUP, fmt::format("version {}.{}", version->major, version->minor));
+  const auto proposal = ParseVersion(payload);
+  if (!proposal) return std::unexpected(proposal.error());
+  const Version proposed = proposal->version;
+  if (proposed.major != 0) {
+    return Fail(ENOTSUP, fmt::format("version {}.{}", proposed.major, proposed.minor));
   }
+  agreed_ = true;
+  max_transfer_ = std::min(kMaxTransfer, proposal->max_transfer);
   const nlohmann::json capabilities{
       {"capabilities",
        {{"max_msg_fds", kMaxFds},
         {"max_data_xfer_size", kMaxTransfer},
         {"max_dma_maps", std::numeric_limits<std::uint16_t>::max()}}}};
   Payload answer;
-  Append(answer, *version);
+  Append(answer, Version{.major = 0, .minor = std::min(proposed.minor, kMinor)});
   const std::string text = capabilities.dump();
   const auto bytes = std::as_bytes(std::span(text.c_str(), text.size() + 1));
   answer.insert(answer.end(), bytes.begin(), bytes.end());
+  return answer;
+}
+
+// Of a range, in which there may be nothing: QEMU unmaps more than it has mapped.
+Result<Server::Payload> Server::AnswerDmaUnmap(std::span<const std::byte> payload) {
+  const auto unmap = ParseDmaUnmap(payload);
+  if (!unmap) return std::unexpected(unmap.error());
+  if ((unmap->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) != 0) {
+    return Fail(ENOTSUP, "dirty pages are not tracked");
+  }
+  Payload answer;
+  Append(answer, *unmap);
+  return answer;
+}
+
+Result<Server::Payload> Server::AnswerInfo(std::span<const std::byte> payload) {
+  if (auto info = ParseGetInfo(payload); !info) return std::unexpected(info.error());
+  Payload answer;
+  Append(answer, std::array<std::uint32_t, 4>{16, VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI,
+                                              VFIO_PCI_NUM_REGIONS, VFIO_PCI_NUM_IRQS});
   return answer;
 }
 
@@ -160,19 +216,17 @@ std::size_t Server::RegionSize(std::uint32_t region) const {
 }
 
 Result<Server::Payload> Server::AnswerRegionInfo(std::span<const std::byte> payload) const {
-  auto info = Get<vfio_region_info>(payload);
-  if (!info) return std::unexpected(info.error());
-  if (info->index >= VFIO_PCI_NUM_REGIONS) {
-    return Fail(EINVAL, fmt::format("region {}", info->index));
-  }
-  const std::size_t size = RegionSize(info->index);
+  const auto index = ParseGetRegionInfo(payload);
+  if (!index) return std::unexpected(index.error());
+  if (*index >= VFIO_PCI_NUM_REGIONS) return Fail(EINVAL, fmt::format("region {}", *index));
+  const std::size_t size = RegionSize(*index);
   Payload answer;
   Append(answer,
          vfio_region_info{.argsz = sizeof(vfio_region_info),
                           .flags = size == 0 ? 0U
                                              : static_cast<__u32>(VFIO_REGION_INFO_FLAG_READ |
                                                                   VFIO_REGION_INFO_FLAG_WRITE),
-                          .index = info->index,
+                          .index = *index,
                           .cap_offset = 0,
                           .size = size,
                           .offset = 0});
@@ -194,24 +248,21 @@ unsigned Server::VectorsOf(std::uint32_t irq_index) const {
 }
 
 Result<Server::Payload> Server::AnswerIrqInfo(std::span<const std::byte> payload) const {
-  const auto info = Get<vfio_irq_info>(payload);
-  if (!info) return std::unexpected(info.error());
-  if (info->index >= VFIO_PCI_NUM_IRQS) return Fail(EINVAL, fmt::format("IRQ {}", info->index));
-  const unsigned count = VectorsOf(info->index);
+  const auto index = ParseGetIrqInfo(payload);
+  if (!index) return std::unexpected(index.error());
+  if (*index >= VFIO_PCI_NUM_IRQS) return Fail(EINVAL, fmt::format("IRQ {}", *index));
+  const unsigned count = VectorsOf(*index);
   Payload answer;
   Append(answer, vfio_irq_info{.argsz = sizeof(vfio_irq_info),
                                .flags = count == 0 ? 0U : VFIO_IRQ_INFO_EVENTFD,
-                               .index = info->index,
+                               .index = *index,
                                .count = count});
   return answer;
 }
 
-Result<Server::Payload> Server::SetIrqs(std::span<const std::byte> payload,
-                                        std::vector<UniqueFd> fds) {
-  struct Set {
-    std::uint32_t argsz, flags, index, start, count;
-  };
-  const auto set = Get<Set>(payload);
+Result<Server::Payload> Server::AnswerSetIrqs(std::span<const std::byte> payload,
+                                              std::vector<UniqueFd> fds) {
+  const auto set = ParseSetIrqs(payload, fds.size());
   if (!set) return std::unexpected(set.error());
   const auto kind = KindOf(set->index);
   if (!kind) return Payload();  // the kernel's own, which a model does not raise
@@ -226,12 +277,12 @@ Result<Server::Payload> Server::SetIrqs(std::span<const std::byte> payload,
     return Payload();
   }
   if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) == 0) {
-    return Fail(EINVAL, fmt::format("set IRQs with flags {:#x}", set->flags));
+    return Fail(ENOTSUP, fmt::format("set IRQs with flags {:#x}", set->flags));
+  }
+  for (const UniqueFd& fd : fds) {
+    if (!IsEventfd(fd.get())) return Fail(EINVAL, "a descriptor that is no eventfd");
   }
   // No descriptors: these vectors have none from now on.
-  if (!fds.empty() && fds.size() != set->count) {
-    return Fail(EINVAL, fmt::format("{} descriptors for {} vectors", fds.size(), set->count));
-  }
   for (std::uint32_t i = 0; i < set->count; ++i) {
     const auto key = std::pair(*kind, set->start + i);
     vectors_.erase(key);
@@ -241,7 +292,7 @@ Result<Server::Payload> Server::SetIrqs(std::span<const std::byte> payload,
 }
 
 Result<Server::Payload> Server::ReadRegion(std::span<const std::byte> payload) {
-  const auto access = ParseRegionAccess(Command::kRegionRead, payload);
+  const auto access = ParseRegionRead(payload);
   if (!access) return std::unexpected(access.error());
   const std::size_t size = RegionSize(access->region);
   if (access->offset > size || access->count > size - access->offset) {
@@ -263,7 +314,7 @@ Result<Server::Payload> Server::ReadRegion(std::span<const std::byte> payload) {
 }
 
 Result<Server::Payload> Server::WriteRegion(std::span<const std::byte> payload) {
-  const auto access = ParseRegionAccess(Command::kRegionWrite, payload);
+  const auto access = ParseRegionWrite(payload);
   if (!access) return std::unexpected(access.error());
   const std::size_t size = RegionSize(access->region);
   if (access->offset > size || access->count > size - access->offset) {
@@ -324,49 +375,64 @@ void Server::ResetFunction(const char* by) {
   model_->ResetFunction();
 }
 
-bool Server::Exchange(Command command, const Payload& payload) {
-  if (failure_) return false;
-  const std::uint16_t id = next_id_++;
-  const Deadline deadline = Deadline::After(kPatience);
-  if (auto sent = connection_.Send({.id = id, .command = command}, payload, deadline); !sent) {
-    failure_ = sent.error();
-    return false;
+Result<bool> Server::Exchange(Command command, const Payload& payload) {
+  const Header request{.id = next_id_++, .command = command};
+  const Deadline deadline = Deadline::After(patience_);
+  if (auto sent = connection_.Send(request, payload, deadline); !sent) {
+    return std::unexpected(sent.error());
   }
-  while (true) {
-    const auto replied = Receive(deadline, id);
-    if (!replied) {
-      failure_ = replied.error();
-      return false;
-    }
+  while (!deadline.Passed()) {
+    const auto replied = Receive(deadline, &request);
+    if (!replied) return replied;
     if (*replied) return (reply_.header.flags & Header::kError) == 0;
   }
+  return Fail(ETIMEDOUT, "requests, but no reply to ours");
+}
+
+Result<bool> Server::ReadPart(const DmaAccess& access, std::span<std::byte> to) {
+  Payload request;
+  Append(request, access);
+  const auto done = Exchange(Command::kDmaRead, request);
+  if (!done || !*done) return done;
+  const auto data = ParseDmaReadReply(reply_.payload, access);
+  if (!data) return std::unexpected(data.error());
+  std::ranges::copy(*data, to.begin());
+  return true;
+}
+
+Result<bool> Server::WritePart(const DmaAccess& access, std::span<const std::byte> from) {
+  Payload request;
+  Append(request, access);
+  request.insert(request.end(), from.begin(), from.end());
+  const auto done = Exchange(Command::kDmaWrite, request);
+  if (!done || !*done) return done;
+  if (auto reply = ParseDmaWriteReply(reply_.payload, access); !reply) {
+    return std::unexpected(reply.error());
+  }
+  return true;
+}
+
+bool Server::Succeeded(const Result<bool>& part) {
+  if (!part) failure_ = part.error();
+  return part && *part;
 }
 
 bool Server::DmaRead(Iova iova, std::span<std::byte> to) {
-  bool ok = true;
+  bool ok = !failure_;
   for (std::size_t done = 0; ok && done < to.size();) {
-    const std::size_t count = std::min(kMaxTransfer, to.size() - done);
-    Payload request;
-    Append(request, DmaAccessHeader{.address = iova + done, .count = count});
-    ok = Exchange(Command::kDmaRead, request) &&
-         reply_.payload.size() == sizeof(DmaAccessHeader) + count;
-    if (ok)
-      std::ranges::copy(std::span(reply_.payload).subspan(sizeof(DmaAccessHeader)),
-                        to.subspan(done).begin());
-    done += count;
+    const auto part = to.subspan(done, std::min(max_transfer_, to.size() - done));
+    ok = Succeeded(ReadPart({.address = iova + done, .count = part.size()}, part));
+    done += part.size();
   }
   log_.Write("dma", {{"write", false}, {"address", iova}, {"length", to.size()}, {"ok", ok}});
   return ok;
 }
 
 bool Server::DmaWrite(Iova iova, std::span<const std::byte> from) {
-  bool ok = true;
+  bool ok = !failure_;
   for (std::size_t done = 0; ok && done < from.size();) {
-    const auto part = from.subspan(done, std::min(kMaxTransfer, from.size() - done));
-    Payload request;
-    Append(request, DmaAccessHeader{.address = iova + done, .count = part.size()});
-    request.insert(request.end(), part.begin(), part.end());
-    ok = Exchange(Command::kDmaWrite, request);
+    const auto part = from.subspan(done, std::min(max_transfer_, from.size() - done));
+    ok = Succeeded(WritePart({.address = iova + done, .count = part.size()}, part));
     done += part.size();
   }
   log_.Write("dma", {{"write", true}, {"address", iova}, {"length", from.size()}, {"ok", ok}});
@@ -375,7 +441,7 @@ bool Server::DmaWrite(Iova iova, std::span<const std::byte> from) {
 
 void Server::Raise(InterruptKind kind, unsigned vector) {
   const auto found = vectors_.find({kind, vector});
-  const bool sent = found != vectors_.end() && eventfd_write(found->second.get(), 1) == 0;
+  const bool sent = found != vectors_.end() && Signal(found->second.get());
   log_.Write("interrupt", {{"kind", NameOf(kind)}, {"vector", vector}, {"sent", sent}});
 }
 

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// carryover-model, run as a process.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): kill
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "drivers/access/await_readable.h"
+#include "drivers/access/result_matchers.h"
+#include "drivers/vfio_user/connection.h"
+#include "drivers/vfio_user/request.h"
+
+namespace carryover::vfio_user {
+namespace {
+
+using testing::HasSubstr;
+
+Deadline Soon() { return Deadline::After(std::chrono::seconds(10)); }
+
+class ModelProgram : public testing::Test {
+ protected:
+  ModelProgram() {
+    std::string name = testing::TempDir() + "carryover-model-XXXXXX";
+    EXPECT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+  }
+  ~ModelProgram() override {
+    if (pidfd_.valid()) {
+      (void)kill(pid_, SIGKILL);
+      (void)waitpid(pid_, nullptr, 0);
+    }
+    std::filesystem::remove_all(folder_);
+  }
+
+  [[nodiscard]] std::string Path(const char* name) const { return folder_ / name; }
+  [[nodiscard]] std::string Text(const char* name) const {
+    std::stringstream text;
+    text << std::ifstream(Path(name)).rdbuf();
+    return text.str();
+  }
+  // Its standard output is a pipe, standard error the file "errors".
+  void Start(std::vector<std::string> words) {
+    words.insert(words.begin(), CARRYOVER_MODEL);
+    std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    std::array<int, 2> ends{};
+    ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+    output_ = UniqueFd(ends[0]);
+    const UniqueFd input(ends[1]);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, Path("errors").c_str(),
+                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ASSERT_EQ(posix_spawn(&pid_, CARRYOVER_MODEL, &actions, nullptr, arguments.data(), environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    // glibc 2.36 declares pidfd_open() without C linkage.
+    pidfd_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
+    ASSERT_TRUE(pidfd_.valid());
+  }
+  // With a socket, a control socket and a log, until it says that it is ready.
+  void StartReady(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words{"--device",  "dmac",          "--socket", Path("socket"),
+                                   "--control", Path("control"), "--log",    Path("log")};
+    words.insert(words.end(), more.begin(), more.end());
+    Start(words);
+    ASSERT_OK(AwaitReadable(output_.get(), Soon()));
+    std::array<char, 16> said{};
+    ASSERT_GT(read(output_.get(), said.data(), said.size()), 0) << Text("errors");
+    ASSERT_STREQ(said.data(), "ready\n");
+  }
+  // Its exit status; negative: the signal that ended it.
+  int End() {
+    EXPECT_OK(AwaitReadable(pidfd_.get(), Soon()));
+    int status = 0;
+    if (waitpid(pid_, &status, WNOHANG) != pid_) return -1;
+    pidfd_.reset();
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  int Run(std::vector<std::string> words) {
+    Start(std::move(words));
+    return End();
+  }
+
+  [[nodiscard]] static UniqueFd SocketTo(const std::string& path, int type) {
+    UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (type == SOCK_DGRAM) {  // any name of its own
+      EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(sa_family_t)),
+                0);
+    }
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    EXPECT_EQ(connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0)
+        << path;
+    return fd;
+  }
+  [[nodiscard]] Connection Connect() const {
+    return Connection(SocketTo(Path("socket"), SOCK_STREAM));
+  }
+  // Agrees on a version.
+  static void Negotiate(Connection& connection) {
+    std::vector<std::byte> version;
+    Append(version, Version{});
+    ASSERT_OK(connection.Send({.command = Command::kVersion}, version, Soon()));
+    ASSERT_OK_AND_ASSIGN(const auto reply, connection.Receive(Soon()));
+    ASSERT_TRUE(reply);
+    EXPECT_TRUE(reply->header.is_reply());
+  }
+  [[nodiscard]] std::string Control(std::string_view request) const {
+    const UniqueFd fd = SocketTo(Path("control"), SOCK_DGRAM);
+    EXPECT_EQ(send(fd.get(), request.data(), request.size(), 0),
+              static_cast<ssize_t>(request.size()));
+    EXPECT_OK(AwaitReadable(fd.get(), Soon()));
+    std::array<char, 1024> answer{};
+    const ssize_t got = recv(fd.get(), answer.data(), answer.size(), MSG_DONTWAIT);
+    return {answer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
+  }
+
+  std::filesystem::path folder_;
+  pid_t pid_ = -1;
+  UniqueFd pidfd_;
+  UniqueFd output_;
+};
+
+TEST_F(ModelProgram, EndsWith2IfItIsNotUsedRight) {
+  EXPECT_EQ(Run({}), 2);
+  EXPECT_THAT(Text("errors"), HasSubstr("--device"));
+  EXPECT_EQ(Run({"--device", "nothing", "--socket", Path("socket")}), 2);
+  EXPECT_THAT(Text("errors"), HasSubstr("nothing"));
+  EXPECT_EQ(Run({"--device", "dmac"}), 2);
+  EXPECT_EQ(Run({"--device", "dmac", "--socket", Path("socket"), "--explode"}), 2);
+  EXPECT_EQ(Run({"--help"}), 0);
+}
+
+TEST_F(ModelProgram, SaysWhatItCannotOpen) {
+  EXPECT_EQ(Run({"--device", "dmac", "--socket", "/nonexistent/socket"}), 1);
+  EXPECT_THAT(Text("errors"), HasSubstr("/nonexistent/socket"));
+  EXPECT_EQ(Run({"--device", "dmac", "--socket", std::string(200, 'x')}), 1);
+  EXPECT_EQ(Run({"--device", "dmac", "--socket", Path("socket"), "--log", "/nonexistent/log"}), 1);
+}
+
+TEST_F(ModelProgram, ReplacesSocketsOnly) {
+  std::ofstream(Path("precious")) << "text";
+  EXPECT_EQ(Run({"--device", "dmac", "--socket", Path("precious")}), 1);
+  EXPECT_THAT(Text("errors"), HasSubstr("precious"));
+  EXPECT_EQ(Text("precious"), "text");
+  StartReady();
+  ASSERT_EQ(kill(pid_, SIGKILL), 0);
+  EXPECT_EQ(End(), -SIGKILL);
+  StartReady();
+}
+
+TEST_F(ModelProgram, EndsOnSigterm) {
+  StartReady();
+  Connection connection = Connect();
+  Negotiate(connection);
+  ASSERT_EQ(kill(pid_, SIGTERM), 0);
+  EXPECT_EQ(End(), 0);
+}
+
+TEST_F(ModelProgram, ListensAgain) {
+  StartReady();
+  for (int i = 0; i < 3; ++i) {
+    Connection connection = Connect();
+    Negotiate(connection);
+  }
+}
+
+TEST_F(ModelProgram, EndsWithTheFirstConnectionOnRequest) {
+  StartReady({"--once"});
+  {
+    Connection connection = Connect();
+    Negotiate(connection);
+  }
+  EXPECT_EQ(End(), 0);
+  EXPECT_THAT(Text("log"), HasSubstr("disconnected"));
+}
+
+TEST_F(ModelProgram, ClosesABrokenConnectionAndSaysWhy) {
+  StartReady();
+  {
+    Connection connection = Connect();
+    ASSERT_OK(connection.Send({.command = Command::kReset}, {}, Soon()));
+    const auto next = connection.Receive(Soon());
+    EXPECT_TRUE(!next || !*next);
+  }
+  Connection connection = Connect();
+  Negotiate(connection);
+  EXPECT_THAT(Text("errors"), HasSubstr("no version"));
+  EXPECT_THAT(Text("log"), HasSubstr("no version"));
+}
+
+TEST_F(ModelProgram, TakesFaults) {
+  StartReady();
+  EXPECT_THAT(Control(R"({"hung":true})"), HasSubstr("nobody is connected"));
+  Connection connection = Connect();
+  Negotiate(connection);
+  EXPECT_EQ(Control(R"({"hung":true})"), R"({"ok":true})");
+  EXPECT_THAT(Control(R"({"explode":true})"), HasSubstr("no such fault"));
+  EXPECT_THAT(Control("\xff\xfe"), HasSubstr("not JSON"));
+  EXPECT_EQ(Control(R"({"let_through":3})"), R"({"ok":true})");
+}
+
+}  // namespace
+}  // namespace carryover::vfio_user
