@@ -151,8 +151,7 @@ Result<void> NvmeEngine::StartQueues(Deadline deadline) {
   const std::uint32_t entries = CopyEntries();
   copy_queue_ = QueuePair(kCopyQueue, std::span(memory_->copy_sq).first(entries),
                           std::span(memory_->copy_cq).first(entries), *bar_, stride);
-  interrupt_queue_ =
-      QueuePair(kInterruptQueue, memory_->interrupt_sq, memory_->interrupt_cq, *bar_, stride);
+  interrupt_queue_.reset();
   return controller_->CreateQueues(kCopyQueue, At(offsetof(RegionLayout, copy_sq)),
                                    At(offsetof(RegionLayout, copy_cq)), entries, std::nullopt,
                                    deadline);
