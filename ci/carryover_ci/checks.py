@@ -38,6 +38,7 @@ SAMPLE_OF_MUTANTS = (
 )
 
 # Where a kernel that gives bus numbers anew would give others.
+_DRIVERS = ("--lg-env", "ci/drivers.yaml")
 _BRIDGES = ("--lg-env", "ci/bridges.yaml", "--carryover-append", "pci=assign-busses,hpbussize=4")
 
 
@@ -225,7 +226,11 @@ def _main() -> None:
     table.command("kernel patches", ROOT / "ci" / "kernel" / "check", *style)
     table.command("docs", ROOT / "ci" / "docs", "--check")
     _bench(table, "")
-    _bench(table, "type1", "-m", "igb", "--carryover-iommu-mode", "type1")
+    _bench(table, "drivers", *_DRIVERS)
+    for mode in ("iommufd_compat", "type1v2", "type1"):
+        # What memory keeps does not hang on how it was mapped.
+        selected = [] if arguments.full else ["-k", "Device or Fault"]
+        _bench(table, mode, *_DRIVERS, "--carryover-iommu-mode", mode, *selected)
     _bench(table, "reference", "--reference")
     _bench(table, "bridges", "--reference", *_BRIDGES)
     if arguments.full:

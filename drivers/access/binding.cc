@@ -103,7 +103,10 @@ Result<Binding> Binding::ToVfio(const Sysfs& sysfs, const PciAddress& address,
   if (before) before(*record);
   Binding binding(sysfs, std::move(*record));  // puts back what a failed bind has changed
   if (auto bound = BindTo(sysfs, address, kVfioPci, deadline); !bound) {
-    return std::unexpected(bound.error());
+    if (bound.error().code != EINVAL) return std::unexpected(bound.error());
+    return Fail(EINVAL, bound.error().message +
+                            ": if this device is on vfio-pci's list of those with known errata, "
+                            "boot with vfio_pci.disable_denylist=1");
   }
   return binding;
 }

@@ -80,7 +80,7 @@ std::uint64_t DsaModel::ReadRegister(std::size_t offset, std::size_t size) {
     case GenSts::kOffset:
       return state_;
     case CmdSts::kOffset:
-      if (!reset_stuck()) command_status_ &= ~CmdSts::kActive;
+      EndCommand();
       return command_status_;
     case CmdCap::kOffset:
       return flavour_.interrupt_handles ? 1U << Cmd::kRequestInterruptHandle : 0;
@@ -138,12 +138,17 @@ void DsaModel::WriteQueueConfig(std::size_t offset, std::uint32_t value) {
 
 // 9.2.12
 void DsaModel::Command(std::uint32_t value) {
-  if (!reset_stuck()) command_status_ &= ~CmdSts::kActive;
+  EndCommand();
   if ((command_status_ & CmdSts::kActive) != 0) return Violation("a command while one is active");
   const std::uint32_t command = value >> Cmd::kCommandShift & 0x1f;
   const std::uint32_t operand = value & 0xfffff;
   const std::uint32_t status = DoCommand(command, operand);
-  command_status_ = status | (reset_stuck() ? CmdSts::kActive : 0);
+  command_status_ = status | CmdSts::kActive;
+}
+
+// Not before the DMA that is under way.
+void DsaModel::EndCommand() {
+  if (!reset_stuck() && !busy_) command_status_ &= ~CmdSts::kActive;
 }
 
 std::uint32_t DsaModel::DoCommand(std::uint32_t command, std::uint32_t operand) {
@@ -247,7 +252,9 @@ void DsaModel::WorkOn(unsigned number) {
     const Descriptor descriptor = queue.entries.front();
     queue.entries.pop_front();
     working_on_ = number;
+    busy_ = true;
     Outcome outcome = Do(descriptor, false);
+    busy_ = false;
     if (epoch != epoch_) return;
     if (number == 0 && outcome.status == CompletionRecord::kSuccess && TakeFailure()) {
       outcome.status = CompletionRecord::kHardware;

@@ -61,6 +61,7 @@ class DsaModel final : public DeviceModel {
   void WriteQueueConfig(std::size_t offset, std::uint32_t value);
   void WritePortal(std::size_t offset, std::size_t size, std::uint64_t value);
   void Command(std::uint32_t value);
+  void EndCommand();
   [[nodiscard]] std::uint32_t DoCommand(std::uint32_t command, std::uint32_t operand);
   [[nodiscard]] std::uint32_t EnableDevice();
   [[nodiscard]] std::uint32_t EnableQueue(std::uint32_t queue);
@@ -85,6 +86,7 @@ class DsaModel final : public DeviceModel {
   std::uint64_t group_engines_ = 0;
   std::array<WorkQueue, kQueues> queues_{};
   unsigned working_on_ = 0;  // work queue
+  bool busy_ = false;        // with a descriptor
   std::uint64_t epoch_ = 0;  // resets so far: what was begun before one is not ended after it
 };
 
