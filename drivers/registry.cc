@@ -25,7 +25,7 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&dmac::Entry(), &dsa::Entry(), &edu::Entry(),  &igb::Entry(),
+  static const std::array kDrivers{&dmac::Entry(), &dsa::Entry(),  &edu::Entry(),   &igb::Entry(),
                                    &ioat::Entry(), &nvme::Entry(), &virtio::Entry()};
   return kDrivers;
 }

@@ -9,7 +9,7 @@ from carryover_ci.image import joined_images
 def image(folder: Path, name: str) -> Path:
     boot = folder / "cache" / name / "boot"
     boot.mkdir(parents=True)
-    for file in ("bzImage", "initramfs"):
+    for file in ("bzImage", "initramfs", "disk"):
         (boot / file).write_text(f"{file} of {name}")
     return boot.parent
 
