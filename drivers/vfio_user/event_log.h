@@ -12,12 +12,12 @@
 //   faults     {"set"}: what was asked for
 #pragma once
 
-#include <cstdio>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "drivers/access/result.h"
+#include "drivers/access/unique_fd.h"
 
 namespace carryover::vfio_user {
 
@@ -29,14 +29,10 @@ class EventLog {
   [[nodiscard]] static Result<EventLog> Open(const std::string& path);
 
   // What is no UTF-8 in strings is replaced.
-  void Write(std::string_view event, nlohmann::ordered_json fields = {});
+  void Write(std::string_view event, const nlohmann::ordered_json& fields = {});
 
  private:
-  struct CloseFile {
-    void operator()(std::FILE* file) const { (void)std::fclose(file); }
-  };
-
-  std::unique_ptr<std::FILE, CloseFile> file_;
+  UniqueFd file_;
 };
 
 }  // namespace carryover::vfio_user

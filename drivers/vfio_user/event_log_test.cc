@@ -14,7 +14,7 @@ namespace {
 
 class VfioUserEventLog : public testing::Test {
  protected:
-  ~VfioUserEventLog() override { std::filesystem::remove(path_); }
+  void TearDown() override { std::filesystem::remove(path_); }
   [[nodiscard]] std::vector<nlohmann::json> Lines() const {
     std::vector<nlohmann::json> lines;
     std::ifstream file(path_);

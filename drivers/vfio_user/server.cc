@@ -376,6 +376,7 @@ void Server::ResetFunction(const char* by) {
 }
 
 Result<bool> Server::Exchange(Command command, const Payload& payload) {
+  if (failure_) return std::unexpected(*failure_);
   const Header request{.id = next_id_++, .command = command};
   const Deadline deadline = Deadline::After(patience_);
   if (auto sent = connection_.Send(request, payload, deadline); !sent) {
@@ -418,7 +419,7 @@ bool Server::Succeeded(const Result<bool>& part) {
 }
 
 bool Server::DmaRead(Iova iova, std::span<std::byte> to) {
-  bool ok = !failure_;
+  bool ok = true;
   for (std::size_t done = 0; ok && done < to.size();) {
     const auto part = to.subspan(done, std::min(max_transfer_, to.size() - done));
     ok = Succeeded(ReadPart({.address = iova + done, .count = part.size()}, part));
@@ -429,7 +430,7 @@ bool Server::DmaRead(Iova iova, std::span<std::byte> to) {
 }
 
 bool Server::DmaWrite(Iova iova, std::span<const std::byte> from) {
-  bool ok = !failure_;
+  bool ok = true;
   for (std::size_t done = 0; ok && done < from.size();) {
     const auto part = from.subspan(done, std::min(max_transfer_, from.size() - done));
     ok = Succeeded(WritePart({.address = iova + done, .count = part.size()}, part));

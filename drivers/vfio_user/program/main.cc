@@ -51,7 +51,9 @@ Result<UniqueFd> TakeSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
-  if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return FailErrno("sigprocmask");
+  if (const int error = pthread_sigmask(SIG_BLOCK, &signals, nullptr); error != 0) {
+    return Fail(error, "pthread_sigmask");
+  }
   UniqueFd fd(signalfd(-1, &signals, SFD_CLOEXEC));
   if (!fd.valid()) return FailErrno("signalfd");
   return fd;
@@ -149,6 +151,7 @@ Result<void> Run(const Options& options) {
 }  // namespace
 }  // namespace carryover::vfio_user
 
+// NOLINTNEXTLINE(bugprone-exception-escape): an exception that nobody expects ends the program.
 int main(int argc, char** argv) {
   using namespace carryover::vfio_user;  // NOLINT(google-build-using-namespace)
   Options options;

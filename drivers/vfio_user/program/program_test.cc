@@ -32,7 +32,7 @@ class ModelProgram : public testing::Test {
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
   }
-  ~ModelProgram() override {
+  void TearDown() override {
     if (pidfd_.valid()) {
       (void)kill(pid_, SIGKILL);
       (void)waitpid(pid_, nullptr, 0);
