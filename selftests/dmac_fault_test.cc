@@ -107,7 +107,7 @@ TEST_F(DmacFaults, EveryVectorIsRaised) {
 // It writes where it was mapped, then where nothing is: only the former is seen.
 TEST_F(DmacFaults, RogueWritesEndWithTheMapping) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(kPage));
-  ASSERT_OK_AND_ASSIGN(Iova iova, dma().Map(memory.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory()));
   bar().Write64(dmac::FaultAddress::kOffset, iova + GuardedMemory::kGuard);
   SetFaults(Faults::kRogue);
   ASSERT_OK(driver().Quiesce(DrivenDevice::Patience()));

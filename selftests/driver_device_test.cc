@@ -148,7 +148,7 @@ class DriverBeside : public DriverDevice {
     const std::size_t bytes = Payload(16 * kPage);
     constexpr Iova kIova = 0x1'0000'0000;
     std::vector<GuardedMemory> memory;
-    std::vector<DrivenDevice*> devices{&dma(), &other};
+    const std::vector<DrivenDevice*> devices{&dma(), &other};
     for (DrivenDevice* device : devices) {
       ASSERT_OK_AND_ASSIGN(GuardedMemory own, MakeGuarded(2 * bytes));
       FillPattern(own.payload().first(bytes), KeyOf(memory.size()));

@@ -39,7 +39,7 @@ class DriverBatch : public DriverDeviceTest {
   }
 };
 
-DRIVER_TEST_NEEDS(DriverBatch, WinsOverOneAtATime, {.payload = 64 * 4096}) {
+DRIVER_TEST_NEEDS(DriverBatch, WinsOverOneAtATime, {.payload = std::size_t{64} * 4096}) {
   constexpr std::size_t kCopies = 64;
   constexpr int kRounds = 3;
   for (const std::size_t length : {std::size_t{64}, kPage}) {

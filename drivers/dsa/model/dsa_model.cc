@@ -118,7 +118,7 @@ void DsaModel::WriteRegister(std::size_t offset, std::size_t size, std::uint64_t
     group_queues_ = value;
   } else if (offset == kGroups + GrpCfg::kEngines && size == 8) {
     group_engines_ = value;
-  } else if (offset >= kPermissions && offset < kPermissions + 8 * kVectors) {
+  } else if (offset >= kPermissions && offset < kPermissions + std::size_t{8} * kVectors) {
     if (value != 0) Violation(fmt::format("MSIXPERM {:#x}: there is no PASID here", value));
   } else if (offset != GenCtrl::kOffset || value != 0) {
     Violation(fmt::format("write of {:#x} at {:#x}", value, offset));

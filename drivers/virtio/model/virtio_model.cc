@@ -271,7 +271,7 @@ void VirtioModel::Notify(std::size_t offset, std::size_t size, std::uint64_t val
 }
 
 void VirtioModel::Work() {
-  for (std::uint16_t number = 0; number < queues_.size(); ++number) WorkOn(number);
+  for (const std::uint16_t number : {0, 1}) WorkOn(number);
 }
 
 void VirtioModel::Break(std::string why) {
@@ -300,7 +300,7 @@ void VirtioModel::WorkOn(std::uint16_t number) {
     if (number == 0 && !TakeUnit()) return;
     const bool failing = number == 0 && TakeFailure();
     std::uint16_t first = 0;
-    const std::uint64_t entry = queue.available + 4 + 2 * (queue.seen % queue.size);
+    const std::uint64_t entry = queue.available + 4 + std::uint64_t{2} * (queue.seen % queue.size);
     Chain chain;
     if (!host().DmaRead(entry, BytesOf(first)) || !alive() || !FetchChain(queue, first, chain)) {
       if (epoch == epoch_) status_ |= Status::kNeedsReset;
