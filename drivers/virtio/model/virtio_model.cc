@@ -271,7 +271,7 @@ void VirtioModel::Notify(std::size_t offset, std::size_t size, std::uint64_t val
 }
 
 void VirtioModel::Work() {
-  for (const std::uint16_t number : {0, 1}) WorkOn(number);
+  for (const std::uint16_t number : std::array<std::uint16_t, 2>{0, 1}) WorkOn(number);
 }
 
 void VirtioModel::Break(std::string why) {
