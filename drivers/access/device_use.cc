@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <map>
 
+#include "drivers/access/nvme_paths.h"
+
 namespace carryover {
 namespace {
 
@@ -47,18 +49,11 @@ std::vector<std::string> Slaves(const fs::path& block) {
   return names;
 }
 
-// A multipath NVMe disk is below its subsystem, which links its controllers: they are below the
-// PCI function.
 void CollectNvmePaths(Objects& objects) {
   Objects controllers;
   for (const auto& [name, path] : objects) {
-    std::error_code error;
-    const fs::path subsystem = path.parent_path();
-    if (!subsystem.filename().string().starts_with("nvme-subsys")) continue;
-    for (const auto& entry : fs::directory_iterator(subsystem, error)) {
-      if (!entry.is_symlink(error)) continue;
-      const fs::path controller = fs::canonical(entry.path(), error);
-      if (!error) controllers.emplace(entry.path().filename().string(), controller);
+    for (const fs::path& controller : NvmePathsOf(path)) {
+      controllers.emplace(controller.filename().string(), controller);
     }
   }
   objects.merge(controllers);

@@ -48,10 +48,6 @@ class DriverConformance : public testing::TestWithParam<ConformanceCase> {
 
   void Start() { ASSERT_OK(driver_->Start(arena_->region(), Soon())); }
   [[nodiscard]] Result<void> CopyOne(const DmaCopy& copy) { return driver_->Copy({&copy, 1}); }
-  // As near below as copies of this device can be: all of it where any alignment is good.
-  [[nodiscard]] std::size_t Aligned(std::size_t value) const {
-    return value / traits().alignment * traits().alignment;
-  }
   // A copy within the pool, from and to these offsets.
   [[nodiscard]] DmaCopy InPool(std::size_t source, std::size_t destination,
                                std::size_t length) const {

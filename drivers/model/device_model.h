@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "drivers/access/iommu.h"
@@ -64,6 +65,13 @@ class ModelHost {
   [[nodiscard]] virtual bool DmaWrite(Iova iova, std::span<const std::byte> from) = 0;
   virtual void Raise(InterruptKind kind, unsigned vector) = 0;
 };
+
+// An object as ModelHost transfers it: byte for byte, in this machine's order.
+template <typename T>
+  requires std::is_trivially_copyable_v<T>
+[[nodiscard]] std::span<std::byte> BytesOf(T& object) {
+  return std::as_writable_bytes(std::span(&object, 1));
+}
 
 // All calls come from one thread. A model does no DMA and raises nothing but within Work(), which
 // is not called while it runs.

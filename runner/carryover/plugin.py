@@ -120,7 +120,6 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ProgramFil
     return None
 
 
-@pytest.hookimpl(trylast=True)
 @pytest.hookimpl(trylast=True)  # after -k and -m: what is named is not left out unsaid
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that need no kexec come first, as they do on the target.

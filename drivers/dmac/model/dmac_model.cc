@@ -29,11 +29,6 @@ std::size_t SizeOf(std::size_t offset) {
   }
 }
 
-template <typename T>
-std::span<std::byte> BytesOf(T& object) {
-  return std::as_writable_bytes(std::span(&object, 1));
-}
-
 }  // namespace
 
 ModelIdentity DmacModel::Identity() {

@@ -27,11 +27,6 @@ constexpr std::uint32_t kQueueEnabled = 0x21;
 constexpr std::uint32_t kQueueSize = 0x22;
 constexpr std::uint32_t kInvalidIndex = 0x41;
 
-template <typename T>
-std::span<std::byte> BytesOf(T& object) {
-  return std::as_writable_bytes(std::span(&object, 1));
-}
-
 }  // namespace
 
 ModelIdentity DsaModel::Identity(const DsaFlavour& /*flavour*/) {

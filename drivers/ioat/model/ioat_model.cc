@@ -62,11 +62,6 @@ bool Fits(std::size_t whole, std::size_t size) {
   return size == SizeOf(whole) || (size == 4 && SizeOf(whole) == 8);
 }
 
-template <typename T>
-std::span<std::byte> BytesOf(T& object) {
-  return std::as_writable_bytes(std::span(&object, 1));
-}
-
 }  // namespace
 
 ModelIdentity IoatModel::Identity(ChannelKind kind) {

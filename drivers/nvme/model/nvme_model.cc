@@ -28,11 +28,6 @@ constexpr std::uint16_t kPrpOffsetInvalid = 0x13;
 constexpr std::uint16_t kLbaOutOfRange = 0x80;
 
 template <typename T>
-std::span<std::byte> BytesOf(T& object) {
-  return std::as_writable_bytes(std::span(&object, 1));
-}
-
-template <typename T>
 void Store(std::span<std::byte> bytes, std::size_t offset, T value) {
   std::memcpy(bytes.data() + offset, &value, sizeof(value));
 }

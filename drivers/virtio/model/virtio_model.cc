@@ -34,11 +34,6 @@ std::vector<std::uint8_t> CapabilityOf(std::uint8_t type, std::size_t offset, st
   return bytes;
 }
 
-template <typename T>
-std::span<std::byte> BytesOf(T& object) {
-  return std::as_writable_bytes(std::span(&object, 1));
-}
-
 }  // namespace
 
 ModelIdentity VirtioModel::Identity(const VirtioFlavour& flavour) {
