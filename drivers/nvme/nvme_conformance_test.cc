@@ -29,7 +29,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case("SglInBlocksOf4KiBWithAStride", {.block_shift = 12, .doorbell_stride = 2}),
                     Case("SglOfSmallCommandsInSmallQueues", {.max_entries = 257, .mdts = 1}),
                     // As hardware may: a command is done when it is done, and enabling takes time.
-                    Case("SglInAnyOrderAndSlowlyReady", {.polls = 3, .reorders = true})),
+                    Case("SglInAnyOrderAndSlowlyReady", {.polls = 3, .reorders = true}),
+                    Case("PrpInBlocksOf512Bytes", {.sgl = false, .reorders = true}),
+                    Case("PrpInBlocksOf4KiB", {.sgl = false, .block_shift = 12}),
+                    Case("PrpInPairsOfPages", {.sgl = false, .mdts = 1})),
     CaseName);
 
 }  // namespace
