@@ -83,6 +83,21 @@ TEST_F(Nvme, WritesABlockOnceACopy) {
   for (const auto& [block, count] : writes) EXPECT_EQ(count, 1) << "block " << block;
 }
 
+TEST_F(Nvme, CopiesThroughBlocksBeyondThe32BitOnes) {
+  const BlockRange far{.first = (std::uint64_t{1} << 33) - 3, .count = 8192};
+  Plug({.blocks = std::uint64_t{1} << 34, .scratch = far}, far);
+  EnableInterrupts();
+  ASSERT_OK(Start());
+  const DmaCopy copy = InPool(0, 65536, 20'000);
+  ASSERT_OK(CopyOne(copy));
+  arena_.Expect(copy);
+  EXPECT_TRUE(arena_.Matches());
+  ASSERT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(Interrupts(), 1);
+  EXPECT_GE(*device_->model().touched().begin(), far.first);
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
 TEST_F(Nvme, StartsNotWithoutScratchBlocks) {
   Plug({}, std::nullopt);
   const auto started = Start();
