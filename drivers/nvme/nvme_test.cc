@@ -4,12 +4,16 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
+
 #include "drivers/access/event_wait.h"
 #include "drivers/access/result_matchers.h"
 #include "drivers/conformance/arena.h"
 #include "drivers/conformance/model_device.h"
+#include "drivers/contract/contract_driver.h"
 #include "drivers/nvme/controller.h"
 #include "drivers/nvme/model/nvme_model.h"
+#include "drivers/nvme/region.h"
 
 namespace carryover::nvme {
 namespace {
@@ -241,6 +245,78 @@ TEST_F(Nvme, TellsAControllerThatHasFailed) {
   EXPECT_THAT(waited.error().message, HasSubstr("CSTS.CFS"));
   EXPECT_OK(Start());
   EXPECT_OK(CopyOne(copy));
+}
+
+TEST_F(Nvme, TellsAControllerThatFailsToStart) {
+  Plug({.fails_to_enable = true});
+  const auto started = Start();
+  EXPECT_THAT(started, FailsWith(EIO));
+  EXPECT_THAT(started.error().message, HasSubstr("CSTS.CFS"));
+  EXPECT_OK(driver_->Stop(Soon()));
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+// Somebody enabled it with other queues, or in another way.
+TEST_F(Nvme, TakesNotOverAControllerWithOtherRegisters) {
+  const auto change = [](std::size_t offset) {
+    return [offset](Mmio& bar) { bar.Write32(offset, bar.Read32(offset) ^ 0x2000); };
+  };
+  const auto enable = [](std::uint32_t others) {
+    return [others](Mmio& bar) { bar.Write32(Cc::kOffset, Cc::kOurs | Cc::kEnable | others); };
+  };
+  const auto both = [&](std::size_t offset) {
+    return [=](Mmio& bar) {
+      change(offset)(bar);
+      enable(0)(bar);
+    };
+  };
+  const std::vector<std::pair<std::string, std::function<void(Mmio&)>>> cases{
+      {"ASQ", both(Asq::kOffset)},
+      {"ACQ", both(Acq::kOffset)},
+      {"ASQ high", both(Asq::kOffset + 4)},
+      {"AQA",
+       [&](Mmio& bar) {
+         bar.Write32(Aqa::kOffset, bar.Read32(Aqa::kOffset) ^ 0x10);
+         enable(0)(bar);
+       }},
+      {"CC", enable(1U << 24)},
+      {"disabled", [](Mmio&) {}},
+      {"not ready", [&](Mmio& bar) {
+         device_->SetResetStuck(true);
+         enable(0)(bar);
+       }}};
+  for (const auto& [name, again] : cases) {
+    SCOPED_TRACE(name);
+    Plug({});
+    ASSERT_OK(Start());
+    ASSERT_OK(driver_->Save());
+    bar().Write32(Cc::kOffset, Cc::kOurs);
+    again(bar());
+    EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+  }
+}
+
+// Nothing was copied since, but the queues begin anew.
+TEST_F(Nvme, TakesNotOverAControllerThatWasResumedSinceThen) {
+  Plug({});
+  ASSERT_OK(Start());
+  ASSERT_OK(CopyOne(InPool(0, 65536, 100)));
+  ASSERT_OK(driver_->Save());
+  ASSERT_OK(driver_->Quiesce(Soon()));
+  ASSERT_OK(driver_->Resume(Soon()));
+  EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+}
+
+TEST_F(Nvme, TakesNotOverAControllerThatCompletedWhatWasNotPosted) {
+  Plug({});
+  ASSERT_OK(Start());
+  ASSERT_OK(driver_->Save());
+  auto* const layout = reinterpret_cast<RegionLayout*>(
+      arena_.region().memory.subspan(ContractDriver::kStateSize).data());
+  layout->copy_cq[0].status = Completion::kPhase;
+  EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+  layout->copy_cq[0].status = 0;
+  EXPECT_OK(MakeDriver()->Attach(arena_.region()));
 }
 
 TEST_F(Nvme, NamesTheStatusOfACommand) {

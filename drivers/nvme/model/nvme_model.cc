@@ -72,10 +72,12 @@ void NvmeModel::Settle() {
     --polls_left_;
     return;
   }
+  if (Enabled() && flavour_.fails_to_enable) {
+    fatal_ = true;
+    return;
+  }
   ready_ = Enabled();
-  if (ready_) return;
-  fatal_ = false;
-  ForgetQueues();
+  if (!ready_) ForgetQueues();
 }
 
 void NvmeModel::SetSecondQueueHung(bool hung) {
@@ -171,7 +173,10 @@ void NvmeModel::WriteControl(std::uint32_t value) {
   if (!was && enable && ready_) Violation("enabled before CSTS.RDY is 0");
   if (was && !enable && !ready_ && !fatal_) Violation("disabled before CSTS.RDY is 1");
   cc_ = value;
-  if (!enable) CountReset();
+  if (!enable) {
+    CountReset();
+    fatal_ = false;
+  }
   if (was == enable) return;
   if (enable) Enable();
   polls_left_ = flavour_.polls;

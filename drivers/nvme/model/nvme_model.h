@@ -32,6 +32,7 @@ struct NvmeFlavour {
   std::uint64_t blocks = 65536;  // of namespace 1, which is not there without any
   unsigned polls = 0;            // reads of CSTS that enabling takes, and disabling
   bool reorders = false;         // what was posted last is done first
+  bool fails_to_enable = false;  // CSTS.CFS instead of being ready
   // What is written elsewhere is a violation.
   std::optional<BlockRange> scratch = std::nullopt;
 };
