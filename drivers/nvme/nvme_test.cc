@@ -169,10 +169,10 @@ TEST_F(Nvme, AsksForInterruptsBeforeTheLastOneCame) {
   Plug({});
   EnableInterrupts();
   ASSERT_OK(Start());
-  device_->model().SetSecondQueueHung(true);
+  device_->model().SetQueueHung(2, true);
   for (int i = 0; i < 3; ++i) ASSERT_OK(driver_->RaiseInterrupt());
   EXPECT_EQ(Interrupts(), 0);
-  device_->model().SetSecondQueueHung(false);
+  device_->model().SetQueueHung(2, false);
   EXPECT_EQ(Interrupts(), 3);
   EXPECT_THAT(device_->violations(), testing::IsEmpty());
 }
@@ -181,12 +181,12 @@ TEST_F(Nvme, RefusesMoreInterruptsThanItsQueueHolds) {
   Plug({});
   EnableInterrupts();
   ASSERT_OK(Start());
-  device_->model().SetSecondQueueHung(true);
+  device_->model().SetQueueHung(2, true);
   std::uint64_t asked = 0;
   Result<void> raised;
   while (asked < 1000 && (raised = driver_->RaiseInterrupt())) ++asked;
   EXPECT_THAT(raised, FailsWith(ENOSPC));
-  device_->model().SetSecondQueueHung(false);
+  device_->model().SetQueueHung(2, false);
   EXPECT_EQ(Interrupts(), asked);
   EXPECT_OK(driver_->RaiseInterrupt());
   EXPECT_EQ(Interrupts(), 1);
@@ -253,6 +253,23 @@ TEST_F(Nvme, TellsAControllerThatFailsToStart) {
   EXPECT_THAT(started, FailsWith(EIO));
   EXPECT_THAT(started.error().message, HasSubstr("CSTS.CFS"));
   EXPECT_OK(driver_->Stop(Soon()));
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+// An admin command that was given up may still be completed: nobody can tell it from a new one's.
+TEST_F(Nvme, TakesNotOverAControllerThatOwesACompletion) {
+  Plug({});
+  EnableInterrupts();
+  ASSERT_OK(Start());
+  device_->model().SetQueueHung(0, true);
+  EXPECT_THAT(driver_->RaiseInterrupt(), FailsWith(ETIMEDOUT));
+  ASSERT_OK(driver_->Save());
+  EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+  device_->model().SetQueueHung(0, false);
+  EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+  EXPECT_OK(Start());
+  EXPECT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(Interrupts(), 1);
   EXPECT_THAT(device_->violations(), testing::IsEmpty());
 }
 

@@ -80,8 +80,12 @@ void NvmeModel::Settle() {
   if (!ready_) ForgetQueues();
 }
 
-void NvmeModel::SetSecondQueueHung(bool hung) {
-  second_queue_hung_ = hung;
+void NvmeModel::SetQueueHung(unsigned id, bool hung) {
+  if (hung) {
+    hung_queues_.insert(id);
+  } else {
+    hung_queues_.erase(id);
+  }
   Work();
 }
 
@@ -264,7 +268,7 @@ bool NvmeModel::DoCommand(unsigned id) {
   if (queue.fetched.empty() && queue.head == queue.tail) return false;
   const Queue& completions = completion_queues_.at(queue.completion_queue);
   if ((completions.tail + 1) % completions.entries == completions.head) return false;  // full
-  if (id == kSecondQueue && second_queue_hung_) return false;
+  if (hung_queues_.contains(id)) return false;
   if (id == kCopyQueue && !TakeUnit()) return false;
   if (!Fetch(id)) return false;
   const auto next = flavour_.reorders && id != 0 ? queue.fetched.end() - 1 : queue.fetched.begin();

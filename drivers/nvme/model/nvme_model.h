@@ -56,8 +56,8 @@ class NvmeModel final : public DeviceModel {
   [[nodiscard]] const std::map<std::uint64_t, std::size_t>& writes() const { return writes_; }
   // CSTS.CFS, until the next reset.
   void Fail() { fatal_ = true; }
-  // The second I/O queue hangs, too.
-  void SetSecondQueueHung(bool hung);
+  // Submission queue `id` hangs: 0 is that of admin commands.
+  void SetQueueHung(unsigned id, bool hung);
   // Another format, or size, of namespace 1.
   void Reformat(unsigned block_shift, std::uint64_t blocks);
 
@@ -122,7 +122,7 @@ class NvmeModel final : public DeviceModel {
   bool ready_ = false;
   bool fatal_ = false;
   unsigned polls_left_ = 0;  // until enabling or disabling ends
-  bool second_queue_hung_ = false;
+  std::set<unsigned> hung_queues_;
   std::map<unsigned, Queue> submission_queues_;
   std::map<unsigned, Queue> completion_queues_;
   std::map<std::uint64_t, std::vector<std::byte>> disk_;
