@@ -75,7 +75,7 @@ TEST_P(DriverConformance, CopiesTheMaximum) {
 TEST_P(DriverConformance, CopiesTheFirstAndTheLastByteOfMemory) {
   Start();
   const std::size_t last = arena_->pool().size() - 1;
-  std::vector<DmaCopy> copies{InPool(100, 0, 1), InPool(200, last, 1)};
+  std::vector<DmaCopy> copies{InPool(kPage + 100, 0, 1), InPool(2 * kPage + 200, last, 1)};
   ASSERT_OK(driver_->Copy(copies));
   ASSERT_OK(driver_->Wait(Soon()));
   Expect(copies);
@@ -98,7 +98,9 @@ TEST_P(DriverConformance, CopiesBytesOfAnyValue) {
 
 TEST_P(DriverConformance, ACopyWithinAPageMayHaveItsSourceBesideItsDestination) {
   Start();
-  const std::vector<DmaCopy> copies{InPool(0, 16, 16), InPool(48, 32, 16)};
+  const std::size_t length = Above(16);
+  const std::vector<DmaCopy> copies{InPool(0, length, length),
+                                    InPool(3 * length, 2 * length, length)};
   ASSERT_OK(driver_->Copy(copies));
   ASSERT_OK(driver_->Wait(Soon()));
   Expect(copies);
@@ -201,9 +203,9 @@ TEST_P(DriverConformance, RefusesACopyThatCannotBe) {
   const std::vector<DmaCopy> bad{
       InPool(0, kPage, 0),
       InPool(0, kPage, traits().max_copy_bytes + 1),
-      InPool(0, kPage, std::numeric_limits<std::size_t>::max()),
-      {.source = kLast - 1, .destination = arena_->At(0), .length = 3},
-      {.source = arena_->At(0), .destination = kLast - 1, .length = 3},
+      {arena_->At(0), arena_->At(kPage), Below(std::numeric_limits<std::size_t>::max())},
+      {.source = Below(kLast - 1), .destination = arena_->At(0), .length = 3 * Above(1)},
+      {.source = arena_->At(0), .destination = Below(kLast - 1), .length = 3 * Above(1)},
   };
   for (const DmaCopy& copy : bad) {
     SCOPED_TRACE(testing::Message()
@@ -217,6 +219,23 @@ TEST_P(DriverConformance, RefusesACopyThatCannotBe) {
   EXPECT_EQ(device_->doorbells(), doorbells);
   ASSERT_OK(driver_->Wait(Soon()));
   EXPECT_TRUE(arena_->Matches()) << "something was posted";
+  ExpectWorks();
+}
+
+TEST_P(DriverConformance, RefusesACopyThatIsNotAligned) {
+  Start();
+  const std::size_t alignment = traits().alignment;
+  if (alignment == 1) GTEST_SKIP() << "any alignment is good for this device";
+  const std::size_t doorbells = device_->doorbells();
+  for (const std::size_t off : {std::size_t{1}, alignment / 2, alignment - 1}) {
+    for (const DmaCopy& copy : {DmaCopy{arena_->At(off), arena_->At(8 * kPage), alignment},
+                                DmaCopy{arena_->At(0), arena_->At(8 * kPage + off), alignment},
+                                DmaCopy{arena_->At(0), arena_->At(8 * kPage), off},
+                                DmaCopy{arena_->At(0), arena_->At(8 * kPage), alignment + off}}) {
+      EXPECT_THAT(CopyOne(copy), FailsWith(EINVAL)) << off;
+    }
+  }
+  EXPECT_EQ(device_->doorbells(), doorbells);
   ExpectWorks();
 }
 

@@ -34,8 +34,9 @@ void DriverConformance::ResizePool(std::size_t size) {
 std::vector<DmaCopy> DriverConformance::Batch(std::size_t count, std::size_t length) const {
   std::vector<DmaCopy> copies;
   copies.reserve(count);
+  const std::size_t room = Above(length);
   for (std::size_t i = 0; i < count; ++i) {
-    copies.push_back(InPool(2 * i * length, (2 * i + 1) * length, length));
+    copies.push_back(InPool(2 * i * room, (2 * i + 1) * room, length));
   }
   return copies;
 }

@@ -48,12 +48,22 @@ class DriverConformance : public testing::TestWithParam<ConformanceCase> {
 
   void Start() { ASSERT_OK(driver_->Start(arena_->region(), Soon())); }
   [[nodiscard]] Result<void> CopyOne(const DmaCopy& copy) { return driver_->Copy({&copy, 1}); }
-  // A copy within the pool, from and to these offsets.
+  // The nearest below, and above, that a copy of this device can have: the value itself where any
+  // alignment is good. After Start().
+  [[nodiscard]] std::size_t Below(std::size_t value) const {
+    return value / traits().alignment * traits().alignment;
+  }
+  [[nodiscard]] std::size_t Above(std::size_t value) const {
+    return Below(value + traits().alignment - 1);
+  }
+  // A copy within the pool, from and to these offsets, or Below() them, of Above() `length`.
   [[nodiscard]] DmaCopy InPool(std::size_t source, std::size_t destination,
                                std::size_t length) const {
-    return {.source = arena_->At(source), .destination = arena_->At(destination), .length = length};
+    return {.source = arena_->At(Below(source)),
+            .destination = arena_->At(Below(destination)),
+            .length = Above(length)};
   }
-  // `count` copies of `length` bytes that do not overlap, in a pool that is large enough.
+  // `count` copies of Above() `length` bytes that do not overlap, in a pool that is large enough.
   [[nodiscard]] std::vector<DmaCopy> Batch(std::size_t count, std::size_t length) const;
   void Expect(const std::vector<DmaCopy>& copies);
 

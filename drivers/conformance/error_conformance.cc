@@ -183,11 +183,12 @@ TEST_P(DriverConformance, StopGivesUpAResetThatNeverEndsButTurnsBusMasterOff) {
 }
 
 TEST_P(DriverConformance, WaitTellsThatASourceIsNotMapped) {
+  Start();
   const std::vector<DmaCopy> bad{
-      {.source = arena_->end(), .destination = arena_->At(0), .length = 100},
-      {.source = arena_->end() - 50, .destination = arena_->At(0), .length = 100},
-      {.source = 0, .destination = arena_->At(0), .length = 1},
-      {.source = Arena::kBase - 1, .destination = arena_->At(0), .length = 2},
+      {.source = arena_->end(), .destination = arena_->At(0), .length = Above(100)},
+      {.source = arena_->end() - Above(50), .destination = arena_->At(0), .length = 2 * Above(50)},
+      {.source = 0, .destination = arena_->At(0), .length = Above(1)},
+      {.source = Arena::kBase - Above(1), .destination = arena_->At(0), .length = 2 * Above(1)},
   };
   for (const DmaCopy& copy : bad) {
     SCOPED_TRACE(testing::Message() << "source " << std::hex << copy.source);
@@ -207,10 +208,11 @@ TEST_P(DriverConformance, WaitTellsThatASourceIsNotMapped) {
 }
 
 TEST_P(DriverConformance, WaitTellsThatADestinationIsNotMapped) {
+  Start();
   const std::vector<DmaCopy> bad{
-      {.source = arena_->At(0), .destination = arena_->end(), .length = 100},
-      {.source = arena_->At(0), .destination = arena_->end() - 50, .length = 100},
-      {.source = arena_->At(0), .destination = Arena::kBase - kPage, .length = 100},
+      {.source = arena_->At(0), .destination = arena_->end(), .length = Above(100)},
+      {.source = arena_->At(0), .destination = arena_->end() - Above(50), .length = 2 * Above(50)},
+      {.source = arena_->At(0), .destination = Arena::kBase - kPage, .length = Above(100)},
   };
   for (const DmaCopy& copy : bad) {
     SCOPED_TRACE(testing::Message() << "destination " << std::hex << copy.destination);
@@ -242,15 +244,18 @@ TEST_P(DriverConformance, WaitTellsThatAMappingLacksTheRight) {
   std::ranges::fill(pages.bytes(), std::byte{0x5a});
 
   Start();
-  std::vector<DmaCopy> allowed{{kReadOnly + 1, arena_->At(0), 100},
-                               {arena_->At(8000), kWriteOnly + 1, 100}};
+  const std::size_t length = Above(100);
+  const std::size_t from = Below(8000);
+  std::vector<DmaCopy> allowed{{kReadOnly + Below(1), arena_->At(0), length},
+                               {arena_->At(from), kWriteOnly + Below(1), length}};
   ASSERT_OK(driver_->Copy(allowed));
   ASSERT_OK(driver_->Wait(Soon()));
-  arena_->Fill(0, 100, std::byte{0x5a});
-  EXPECT_TRUE(
-      std::ranges::equal(pages.bytes().subspan(kPage + 1, 100), arena_->pool().subspan(8000, 100)));
+  arena_->Fill(0, length, std::byte{0x5a});
+  EXPECT_TRUE(arena_->Matches());
+  EXPECT_TRUE(std::ranges::equal(pages.bytes().subspan(kPage + Below(1), length),
+                                 arena_->pool().subspan(from, length)));
 
-  ASSERT_OK(CopyOne({arena_->At(0), kReadOnly, 100}));
+  ASSERT_OK(CopyOne({arena_->At(0), kReadOnly, length}));
   const auto result = driver_->Wait(Almost());
   if (GetParam().notices_refused_writes) {
     EXPECT_THAT(result, AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
@@ -258,7 +263,7 @@ TEST_P(DriverConformance, WaitTellsThatAMappingLacksTheRight) {
   EXPECT_THAT(pages.bytes().first(kPage), testing::Each(std::byte{0x5a}));
 
   Start();
-  const DmaCopy unreadable{kWriteOnly, arena_->At(0), 100};
+  const DmaCopy unreadable{kWriteOnly, arena_->At(0), length};
   ASSERT_OK(CopyOne(unreadable));
   ExpectRefusedReadIsTold();
   if (!GetParam().notices_refused_reads) arena_->Forgive(unreadable);

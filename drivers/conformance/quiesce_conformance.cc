@@ -79,6 +79,7 @@ TEST_P(DriverConformance, CopiesBeforeAndAfterAQuiesceCompleteTogether) {
 // What was posted before still takes its room after Resume().
 TEST_P(DriverConformance, AResumedDriverTakesAsManyCopiesAsBefore) {
   Start();
+  arena_->Fill(0, Above(1), arena_->pool()[0]);
   device_->SetHung(true);
   const auto fill = [this] {
     std::size_t count = 0;

@@ -14,8 +14,11 @@ namespace {
 // Copies from one half of the pool into the other, side by side, so that their order is all one.
 class RandomCopies {
  public:
-  RandomCopies(std::mt19937_64& random, std::size_t pool_size, std::size_t max_length)
-      : random_(random), half_(pool_size / 2), max_length_(max_length) {}
+  RandomCopies(std::mt19937_64& random, std::size_t pool_size, const DriverTraits& traits)
+      : random_(random),
+        half_(pool_size / 2),
+        max_length_(traits.max_copy_bytes),
+        alignment_(traits.alignment) {}
 
   // All destinations are free again, and data flows the other way.
   void TurnAround() {
@@ -27,11 +30,11 @@ class RandomCopies {
   std::optional<std::array<std::size_t, 3>> Next() {
     // Short ones and long ones alike.
     const std::size_t limit = std::min(max_length_, std::size_t{1} << Below(22));
-    const std::size_t length = 1 + Below(limit);
-    const std::size_t destination = taken_ + Below(64);
+    const std::size_t length = Above(1 + Below(limit));
+    const std::size_t destination = Above(taken_ + Below(64));
     if (destination + length > half_) return std::nullopt;
     taken_ = destination + length;
-    const std::size_t source = Below(half_ - length + 1);
+    const std::size_t source = Below(half_ - length + 1) / alignment_ * alignment_;
     return upwards_ ? std::array{source, half_ + destination, length}
                     : std::array{half_ + source, destination, length};
   }
@@ -39,9 +42,14 @@ class RandomCopies {
   std::size_t Below(std::size_t limit) { return static_cast<std::size_t>(random_() % limit); }
 
  private:
+  [[nodiscard]] std::size_t Above(std::size_t value) const {
+    return (value + alignment_ - 1) / alignment_ * alignment_;
+  }
+
   std::mt19937_64& random_;
   std::size_t half_;
   std::size_t max_length_;
+  std::size_t alignment_;
   std::size_t taken_ = 0;
   bool upwards_ = true;
 };
@@ -49,8 +57,11 @@ class RandomCopies {
 }  // namespace
 
 void DriverConformance::PlayRandomly(std::uint64_t seed) {
+  arena_->Refill(seed);
+  EnableInterrupts();
+  ASSERT_NO_FATAL_FAILURE(Start());
   std::mt19937_64 random(seed);
-  RandomCopies copies(random, arena_->pool().size(), traits().max_copy_bytes);
+  RandomCopies copies(random, arena_->pool().size(), traits());
   std::vector<DmaCopy> posted;
   const auto post = [&] {
     std::vector<DmaCopy> batch;
@@ -73,9 +84,6 @@ void DriverConformance::PlayRandomly(std::uint64_t seed) {
     ASSERT_TRUE(arena_->Matches());
   };
 
-  arena_->Refill(seed);
-  EnableInterrupts();
-  ASSERT_NO_FATAL_FAILURE(Start());
   for (int step = 0; step < 150; ++step) {
     SCOPED_TRACE(testing::Message() << "step " << step);
     switch (copies.Below(12)) {

@@ -45,6 +45,7 @@ static_assert(sizeof(Command) == 64);
 // Base 3.3.3.2
 struct Completion {
   static constexpr std::uint16_t kPhase = 0x1;
+  static constexpr std::uint16_t kDoNotRetry = 0x8000;
 
   std::uint32_t result = 0;
   std::uint32_t reserved = 0;
@@ -56,6 +57,7 @@ struct Completion {
   [[nodiscard]] constexpr bool phase() const { return (status & kPhase) != 0; }
   [[nodiscard]] constexpr unsigned code() const { return status >> 1 & 0xff; }
   [[nodiscard]] constexpr unsigned type() const { return status >> 9 & 0x7; }
+  [[nodiscard]] constexpr bool do_not_retry() const { return (status & kDoNotRetry) != 0; }
   [[nodiscard]] constexpr bool failed() const { return (status & 0x0ffe) != 0; }
 };
 static_assert(sizeof(Completion) == 16);
@@ -81,6 +83,7 @@ inline constexpr std::uint32_t kInterruptsEnabled = 0x2;
 inline constexpr std::size_t kMdts = 77;
 inline constexpr std::size_t kSgls = 536;
 inline constexpr std::size_t kNamespaceSize = 0;  // blocks, 64 bits
+inline constexpr std::size_t kFormats = 25;       // that there are, less one
 inline constexpr std::size_t kFlbas = 26;
 inline constexpr std::size_t kLbaFormats = 128;  // 4 bytes each: metadata, log2 of bytes, ...
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <tuple>
 
 #include "drivers/contract/poll.h"
 
@@ -24,7 +25,8 @@ T Load(std::span<const std::byte> bytes, std::size_t offset) {
 }  // namespace
 
 std::string StatusOf(const Completion& completion) {
-  return fmt::format("status code type {}, code {:#04x}", completion.type(), completion.code());
+  return fmt::format("status code type {}, code {:#04x}{}", completion.type(), completion.code(),
+                     completion.do_not_retry() ? ", do not retry" : "");
 }
 
 Result<void> Controller::CheckPresent(std::string_view during) {
@@ -47,17 +49,30 @@ Result<void> Controller::PollReady(bool ready, Deadline deadline) {
     if (ready && (csts & Csts::kFatal) != 0) return CheckPresent("waiting for CSTS.RDY");
     if (last) {
       return Fail(ETIMEDOUT, fmt::format("nvme: waiting for CSTS.RDY {} (CSTS {:#x}, CAP.TO {} ms)",
-                                         ready ? 1 : 0, csts, (cap().value >> 24 & 0xff) * 500));
+                                         ready ? 1 : 0, csts, cap().timeout()));
     }
     std::this_thread::sleep_for(
         std::min<std::chrono::nanoseconds>(microseconds(100), deadline.Remaining()));
   }
 }
 
+// 3.1.3.5: CC.EN may be cleared only while CSTS.RDY is 1, and all else in CC may change only while
+// CC.EN is 0. A controller that is never ready is disabled nevertheless: nothing else is left.
 Result<void> Controller::Disable(Deadline deadline) {
-  if (bar_.Read32(Csts::kOffset) == ~0U) return CheckPresent("reset");
+  const std::uint32_t csts = bar_.Read32(Csts::kOffset);
+  if (csts == ~0U) return CheckPresent("reset");
+  const std::uint32_t cc = bar_.Read32(Cc::kOffset);
+  if ((cc & Cc::kEnable) != 0) {
+    if ((csts & (Csts::kReady | Csts::kFatal)) == 0) {
+      const auto patience = std::min<std::chrono::nanoseconds>(
+          std::chrono::milliseconds(cap().timeout()), deadline.Remaining());
+      std::ignore = PollReady(true, Deadline::At(Deadline::Clock::now() + patience));
+    }
+    bar_.Write32(Cc::kOffset, cc & ~(Cc::kEnable | Cc::kShutdown));
+  }
+  if (auto disabled = PollReady(false, deadline); !disabled) return disabled;
   bar_.Write32(Cc::kOffset, Cc::kOurs);
-  return PollReady(false, deadline);
+  return {};
 }
 
 void Controller::UseMemory(RegionLayout& memory, Iova iova) {
@@ -70,6 +85,9 @@ Result<void> Controller::Enable(RegionLayout& memory, Iova iova, Deadline deadli
   if (cap().min_page() > 4096) {
     return Fail(ENOTSUP, fmt::format("nvme: the smallest page is {} bytes, 4096 are needed",
                                      cap().min_page()));
+  }
+  if (!cap().nvm_command_set()) {
+    return Fail(ENOTSUP, "nvme: the controller does not have the NVM command set");
   }
   admin_ = QueuePair(0, memory.admin_sq, memory.admin_cq, bar_, cap().doorbell_stride());
   bar_.Write32(Aqa::kOffset, (kAdminEntries - 1) << 16 | (kAdminEntries - 1));
@@ -143,10 +161,12 @@ Result<Geometry> Controller::Identify(Deadline deadline) {
   if (auto got = Fetch(kIdentifyNamespace, 1, deadline); !got) return std::unexpected(got.error());
   geometry.blocks = Load<std::uint64_t>(data, kNamespaceSize);
   const auto flbas = Load<std::uint8_t>(data, kFlbas);
-  const std::size_t format = (flbas & 0xf) | (flbas >> 1 & 0x30);
+  // Bits 6:5 are part of the index only if there are more than 16 formats.
+  const bool many = Load<std::uint8_t>(data, kFormats) >= 16;
+  const std::size_t format = (flbas & 0xf) | (many ? flbas >> 1 & 0x30 : 0);
   const auto metadata = Load<std::uint16_t>(data, kLbaFormats + 4 * format);
   const auto log_size = Load<std::uint8_t>(data, kLbaFormats + 4 * format + 2);
-  if (geometry.blocks == 0) return Fail(ENODEV, "nvme: the controller has no namespace 1");
+  if (geometry.blocks == 0) return Fail(ENOTSUP, "nvme: the controller has no namespace 1");
   if (metadata != 0 || (log_size != 9 && log_size != 12)) {
     return Fail(ENOTSUP, fmt::format("nvme: namespace 1 has blocks of 2^{} bytes with {} bytes of "
                                      "metadata; format it with 512 or 4096 and none",

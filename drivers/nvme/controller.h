@@ -21,6 +21,8 @@ struct Geometry {
   std::uint32_t block_size = 0;    // bytes
   std::uint32_t max_transfer = 0;  // bytes of a command
   bool any_sgl = false;            // SGLs of any alignment are taken
+
+  friend bool operator==(const Geometry&, const Geometry&) = default;
 };
 
 class Controller {

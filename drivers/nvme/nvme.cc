@@ -21,8 +21,6 @@ constexpr std::size_t kMaxCopy = std::size_t{256} * 1024;
 constexpr unsigned kCopyQueue = 1;
 constexpr unsigned kInterruptQueue = 2;
 constexpr unsigned kVector = 1;
-// In the position of the interrupt queue: it was created.
-constexpr std::uint32_t kExists = 1U << 31;
 // For the commands that create a queue when an interrupt is asked for.
 constexpr std::chrono::seconds kAdminPatience{1};
 
@@ -65,6 +63,7 @@ class NvmeEngine final : public Engine {
   [[nodiscard]] Result<void> UseGeometry(const Geometry& geometry);
   [[nodiscard]] Result<void> StartQueues(Deadline deadline);
   [[nodiscard]] Result<void> CreateInterruptQueue();
+  void StoreLivePositions();
   [[nodiscard]] Iova At(std::size_t offset) const { return rings_.iova + offset; }
   [[nodiscard]] Iova ListOf(std::uint32_t slot) const {
     return At(offsetof(RegionLayout, lists) + slot * sizeof(DataList));
@@ -143,8 +142,13 @@ Result<void> NvmeEngine::StartQueues(Deadline deadline) {
   if (auto enabled = controller_->Enable(*memory_, rings_.iova, deadline); !enabled) return enabled;
   const auto geometry = controller_->Identify(deadline);
   if (!geometry) return std::unexpected(geometry.error());
-  if (!media_ || geometry->block_size != geometry_.block_size) {
+  if (!media_) {
     if (auto used = UseGeometry(*geometry); !used) return used;
+  } else if (*geometry != geometry_) {
+    return Fail(EIO, fmt::format("nvme: namespace 1 has changed: {} blocks of {} bytes, it had {} "
+                                 "of {}",
+                                 geometry->blocks, geometry->block_size, geometry_.blocks,
+                                 geometry_.block_size));
   }
   if (auto granted = controller_->AskForQueues(deadline); !granted) return granted;
   const std::size_t stride = controller_->cap().doorbell_stride();
@@ -152,9 +156,17 @@ Result<void> NvmeEngine::StartQueues(Deadline deadline) {
   copy_queue_ = QueuePair(kCopyQueue, std::span(memory_->copy_sq).first(entries),
                           std::span(memory_->copy_cq).first(entries), *bar_, stride);
   interrupt_queue_.reset();
-  return controller_->CreateQueues(kCopyQueue, At(offsetof(RegionLayout, copy_sq)),
-                                   At(offsetof(RegionLayout, copy_cq)), entries, std::nullopt,
-                                   deadline);
+  auto created = controller_->CreateQueues(kCopyQueue, At(offsetof(RegionLayout, copy_sq)),
+                                           At(offsetof(RegionLayout, copy_cq)), entries,
+                                           std::nullopt, deadline);
+  StoreLivePositions();
+  return created;
+}
+
+void NvmeEngine::StoreLivePositions() {
+  memory_->live = {.admin = controller_->admin().position().Pack(),
+                   .interrupt = interrupt_queue_ ? interrupt_queue_->position().Pack() : 0,
+                   .interrupt_exists = interrupt_queue_ ? 1U : 0U};
 }
 
 // Base 5.4.1: a queue can have a vector other than 0 only while MSI-X is enabled, which it need not
@@ -201,19 +213,17 @@ void NvmeEngine::PointBySgl(Command& command, std::uint32_t slot, Iova data, Iov
 // Base 4.1.1: the first entry may begin within a page, the others begin pages; more than two are in
 // a list.
 void NvmeEngine::PointByPrp(Command& command, std::uint32_t slot, Iova data) {
-  const Iova end = data + media_->piece(slot).bytes;
-  Iova next = (data / kPage + 1) * kPage;
+  const std::uint64_t bytes = media_->piece(slot).bytes;
+  const std::uint64_t in_first = std::min(bytes, kPage - data % kPage);
+  const std::uint64_t pages = (bytes - in_first + kPage - 1) / kPage;
   command.data[0] = data;
-  if (next >= end) return;
-  if (next + kPage >= end) {
-    command.data[1] = next;
-    return;
+  if (pages == 0) return;
+  command.data[1] = data + in_first;
+  if (pages == 1) return;
+  for (std::uint64_t i = 0; i < pages; ++i) {
+    memory_->lists[slot].prp.at(i) = command.data[1] + i * kPage;
   }
   command.data[1] = ListOf(slot);
-  for (std::uint64_t& entry : memory_->lists[slot].prp) {
-    entry = next < end ? next : 0;
-    next += kPage;
-  }
 }
 
 Command NvmeEngine::CommandFor(std::uint32_t slot, IoOpcode opcode) {
@@ -281,25 +291,36 @@ Result<bool> NvmeEngine::Reap() {
   return any;
 }
 
-// A read of a block that is ours, into memory that is not looked at.
+// A read of a block that is ours, into memory that is not looked at: unlike a flush it changes
+// nothing on the disk, and unlike a compare it does not depend on what is there.
 Result<void> NvmeEngine::RaiseInterrupt() {
   if (!interrupt_queue_) {
-    if (auto created = CreateInterruptQueue(); !created) return created;
+    auto created = CreateInterruptQueue();
+    StoreLivePositions();
+    if (!created) return created;
   }
   bool any = false;
   while (interrupt_queue_->Take()) any = true;
   if (any) interrupt_queue_->Release();
+  if (interrupt_queue_->full()) {
+    return Fail(ENOSPC, fmt::format("nvme: {} interrupts were asked for, and have not come",
+                                    interrupt_queue_->outstanding()));
+  }
   const std::uint64_t block = options_.scratch->first;
   interrupt_queue_->Put({.opcode = kRead,
+                         .id = interrupt_queue_->position().tail,
                          .namespace_id = 1,
                          .data = {At(offsetof(RegionLayout, leftover)), 0},
                          .cdw10 = static_cast<std::uint32_t>(block),
                          .cdw11 = static_cast<std::uint32_t>(block >> 32)});
+  StoreLivePositions();
   interrupt_queue_->Ring();
   return {};
 }
 
-// Disabled, a controller does nothing, whatever it was at; it forgets its queues, too.
+// Disabled, a controller does nothing, whatever it was at; it forgets its queues, too. To delete
+// the queues would not do: a controller that hangs need not answer that, and if it does, only after
+// the commands that it has begun (Base 5.7).
 Result<void> NvmeEngine::Halt(Deadline deadline) {
   if (auto present = CheckPresent("Quiesce()"); !present) return present;
   if (const auto taken = TakeCompletions(); !taken) return std::unexpected(taken.error());
@@ -316,13 +337,13 @@ Result<void> NvmeEngine::Continue(Deadline deadline) {
 
 RingPositions NvmeEngine::Positions() const {
   return {copy_queue_.position().Pack(),
-          interrupt_queue_ ? interrupt_queue_->position().Pack() | kExists : 0,
-          controller_->admin().position().Pack(),
           geometry_.block_size,
           geometry_.max_transfer,
           geometry_.any_sgl ? 1U : 0U,
           static_cast<std::uint32_t>(geometry_.blocks),
-          static_cast<std::uint32_t>(geometry_.blocks >> 32)};
+          static_cast<std::uint32_t>(geometry_.blocks >> 32),
+          0,
+          0};
 }
 
 Result<void> NvmeEngine::TakeOver(DmaRegion rings, const RingPositions& positions, bool running) {
@@ -333,10 +354,10 @@ Result<void> NvmeEngine::TakeOver(DmaRegion rings, const RingPositions& position
                 "since");
   };
   if (!controller_->IsAsLeft(rings_.iova, running)) return not_as_saved();
-  if (auto used = UseGeometry({.blocks = positions[6] | std::uint64_t{positions[7]} << 32,
-                               .block_size = positions[3],
-                               .max_transfer = positions[4],
-                               .any_sgl = positions[5] != 0});
+  if (auto used = UseGeometry({.blocks = positions[4] | std::uint64_t{positions[5]} << 32,
+                               .block_size = positions[1],
+                               .max_transfer = positions[2],
+                               .any_sgl = positions[3] != 0});
       !used) {
     return used;
   }
@@ -347,16 +368,16 @@ Result<void> NvmeEngine::TakeOver(DmaRegion rings, const RingPositions& position
   copy_queue_ = QueuePair::At(kCopyQueue, std::span(memory_->copy_sq).first(entries),
                               std::span(memory_->copy_cq).first(entries), *bar_, stride,
                               QueuePair::Position::Unpack(positions[0]));
-  if ((positions[1] & kExists) != 0) {
-    const std::uint32_t few = std::min(kInterruptEntries, entries);
-    interrupt_queue_ = QueuePair::At(kInterruptQueue, std::span(memory_->interrupt_sq).first(few),
-                                     std::span(memory_->interrupt_cq).first(few), *bar_, stride,
-                                     QueuePair::Position::Unpack(positions[1]));
-  }
+  const LivePositions live = memory_->live;
   controller_->admin() = QueuePair::At(0, memory_->admin_sq, memory_->admin_cq, *bar_, stride,
-                                       QueuePair::Position::Unpack(positions[2]));
+                                       QueuePair::Position::Unpack(live.admin));
   if (!copy_queue_.IsIdle() || !controller_->admin().IsIdle()) return not_as_saved();
-  return {};
+  if (live.interrupt_exists == 0) return {};
+  const std::uint32_t few = std::min(kInterruptEntries, entries);
+  interrupt_queue_ = QueuePair::At(kInterruptQueue, std::span(memory_->interrupt_sq).first(few),
+                                   std::span(memory_->interrupt_cq).first(few), *bar_, stride,
+                                   QueuePair::Position::Unpack(live.interrupt));
+  return interrupt_queue_->IsWithin() ? Result<void>() : not_as_saved();
 }
 
 }  // namespace

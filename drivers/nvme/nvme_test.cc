@@ -4,10 +4,16 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
+
+#include "drivers/access/event_wait.h"
 #include "drivers/access/result_matchers.h"
 #include "drivers/conformance/arena.h"
 #include "drivers/conformance/model_device.h"
+#include "drivers/contract/contract_driver.h"
+#include "drivers/nvme/controller.h"
 #include "drivers/nvme/model/nvme_model.h"
+#include "drivers/nvme/region.h"
 
 namespace carryover::nvme {
 namespace {
@@ -19,8 +25,22 @@ class Nvme : public testing::Test {
   void Plug(const NvmeFlavour& flavour, std::optional<BlockRange> scratch = kScratch) {
     device_ = std::make_unique<ModelDevice<NvmeModel>>(flavour);
     arena_.MapIn(device_->device().iommu());
-    driver_ = Entry().make(device_->device(), {.scratch = scratch});
+    driver_ = MakeDriver(scratch);
   }
+  [[nodiscard]] std::unique_ptr<Driver> MakeDriver(std::optional<BlockRange> scratch = kScratch) {
+    return Entry().make(device_->device(), {.scratch = scratch});
+  }
+  void EnableInterrupts() {
+    auto events = EventSet::Create(2);
+    ASSERT_OK(events);
+    events_ = std::make_unique<EventSet>(std::move(*events));
+    ASSERT_OK(device_->device().EnableInterrupts(InterruptKind::kMsix, events_->fds()));
+  }
+  // How often the driver's vector was raised since.
+  [[nodiscard]] std::uint64_t Interrupts() {
+    return events_->Take(driver_->traits().vector).value_or(~std::uint64_t{0});
+  }
+  [[nodiscard]] Mmio& bar() { return **device_->device().Bar(0); }
   [[nodiscard]] static Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }
   [[nodiscard]] Result<void> Start() { return driver_->Start(arena_.region(), Soon()); }
   [[nodiscard]] Result<void> CopyOne(const DmaCopy& copy) {
@@ -35,6 +55,7 @@ class Nvme : public testing::Test {
   static constexpr BlockRange kScratch{.first = 1000, .count = 8192};
   std::unique_ptr<ModelDevice<NvmeModel>> device_;
   std::unique_ptr<Driver> driver_;
+  std::unique_ptr<EventSet> events_;
   Arena arena_{
       Entry().make(ModelDevice<NvmeModel>(NvmeFlavour()).device(), {})->traits().region_size,
       1 << 20};
@@ -57,6 +78,30 @@ TEST_F(Nvme, TouchesNoBlockButTheScratchBlocks) {
   EXPECT_THAT(device_->violations(), testing::IsEmpty());
 }
 
+TEST_F(Nvme, WritesABlockOnceACopy) {
+  Plug({});
+  ASSERT_OK(Start());
+  ASSERT_OK(CopyOne(InPool(7, 600'000, 5 * 512 - 3)));
+  const auto& writes = device_->model().writes();
+  EXPECT_EQ(writes.size(), 5);
+  for (const auto& [block, count] : writes) EXPECT_EQ(count, 1) << "block " << block;
+}
+
+TEST_F(Nvme, CopiesThroughBlocksBeyondThe32BitOnes) {
+  const BlockRange far{.first = (std::uint64_t{1} << 33) - 3, .count = 8192};
+  Plug({.blocks = std::uint64_t{1} << 34, .scratch = far}, far);
+  EnableInterrupts();
+  ASSERT_OK(Start());
+  const DmaCopy copy = InPool(0, 65536, 20'000);
+  ASSERT_OK(CopyOne(copy));
+  arena_.Expect(copy);
+  EXPECT_TRUE(arena_.Matches());
+  ASSERT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(Interrupts(), 1);
+  EXPECT_GE(*device_->model().touched().begin(), far.first);
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
 TEST_F(Nvme, StartsNotWithoutScratchBlocks) {
   Plug({}, std::nullopt);
   const auto started = Start();
@@ -65,7 +110,7 @@ TEST_F(Nvme, StartsNotWithoutScratchBlocks) {
 }
 
 TEST_F(Nvme, StartsNotWithScratchBlocksThatAreNot) {
-  Plug({}, BlockRange{.first = NvmeModel::kBlocks - 8191, .count = 8192});
+  Plug({}, BlockRange{.first = NvmeFlavour().blocks - 8191, .count = 8192});
   EXPECT_THAT(Start(), FailsWith(EINVAL));
   Plug({}, BlockRange{.first = 0, .count = 8191});
   EXPECT_THAT(Start(), FailsWith(EINVAL));
@@ -80,6 +125,113 @@ TEST_F(Nvme, StartsNotOnWhatItCannotUse) {
   EXPECT_THAT(Start(), FailsWith(ENOTSUP));
   Plug({.max_entries = 16});
   EXPECT_THAT(Start(), FailsWith(ENOTSUP));
+  Plug({.min_page_shift = 13});
+  EXPECT_THAT(Start(), FailsWith(ENOTSUP));
+  Plug({.nvm_command_set = false});
+  EXPECT_THAT(Start(), FailsWith(ENOTSUP));
+  Plug({.io_queues = 1});
+  EXPECT_THAT(Start(), FailsWith(ENOTSUP));
+  Plug({.blocks = 0});
+  EXPECT_THAT(Start(), FailsWith(ENOTSUP));
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+// Clearing CC.EN before CSTS.RDY is 1 has undefined results.
+TEST_F(Nvme, DisablesAControllerThatIsJustBeingEnabled) {
+  Plug({.polls = 10});
+  EXPECT_THAT(driver_->Start(arena_.region(), Deadline::After(std::chrono::nanoseconds(0))),
+              FailsWith(ETIMEDOUT));
+  EXPECT_OK(Start());
+  EXPECT_OK(CopyOne(InPool(0, 65536, 100)));
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+// One that is never ready is disabled nevertheless, in time.
+TEST_F(Nvme, DisablesAControllerThatIsNeverReady) {
+  Plug({.polls = 1'000'000'000});
+  const auto shortly = [] { return Deadline::After(std::chrono::milliseconds(20)); };
+  EXPECT_THAT(driver_->Start(arena_.region(), shortly()), FailsWith(ETIMEDOUT));
+  EXPECT_THAT(driver_->Stop(shortly()), testing::Not(FailsWith(EIO)));
+  EXPECT_EQ(bar().Read32(Cc::kOffset) & Cc::kEnable, 0);
+}
+
+// What else is in CC may change only while the controller is disabled.
+TEST_F(Nvme, DisablesAControllerThatWasEnabledInAnotherWay) {
+  Plug({});
+  constexpr std::uint32_t kIndependentOfMedia = 1U << 24;  // CC.CRIME
+  bar().Write32(Cc::kOffset, Cc::kOurs | kIndependentOfMedia | Cc::kEnable);
+  EXPECT_OK(Start());
+  EXPECT_OK(CopyOne(InPool(0, 65536, 100)));
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+TEST_F(Nvme, AsksForInterruptsBeforeTheLastOneCame) {
+  Plug({});
+  EnableInterrupts();
+  ASSERT_OK(Start());
+  device_->model().SetQueueHung(2, true);
+  for (int i = 0; i < 3; ++i) ASSERT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(Interrupts(), 0);
+  device_->model().SetQueueHung(2, false);
+  EXPECT_EQ(Interrupts(), 3);
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+TEST_F(Nvme, RefusesMoreInterruptsThanItsQueueHolds) {
+  Plug({});
+  EnableInterrupts();
+  ASSERT_OK(Start());
+  device_->model().SetQueueHung(2, true);
+  std::uint64_t asked = 0;
+  Result<void> raised;
+  while (asked < 1000 && (raised = driver_->RaiseInterrupt())) ++asked;
+  EXPECT_THAT(raised, FailsWith(ENOSPC));
+  device_->model().SetQueueHung(2, false);
+  EXPECT_EQ(Interrupts(), asked);
+  EXPECT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(Interrupts(), 1);
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+// RaiseInterrupt() does not make a saved state invalid. The first makes a queue.
+TEST_F(Nvme, TakesOverAfterInterruptsThatCameAfterSave) {
+  Plug({});
+  EnableInterrupts();
+  ASSERT_OK(Start());
+  for (std::uint64_t since = 0; since < 5; ++since) {
+    SCOPED_TRACE(since);
+    ASSERT_OK(CopyOne(InPool(0, 65536, 100)));
+    ASSERT_OK(driver_->Save());
+    for (std::uint64_t i = 0; i < since; ++i) ASSERT_OK(driver_->RaiseInterrupt());
+    EXPECT_EQ(Interrupts(), since);
+    driver_ = MakeDriver();
+    ASSERT_OK(driver_->Attach(arena_.region()));
+    if (since % 2 == 0) continue;
+    ASSERT_OK(driver_->RaiseInterrupt());
+    EXPECT_EQ(Interrupts(), 1);
+  }
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+// Nothing that was posted is lost without a word.
+TEST_F(Nvme, TellsThatTheNamespaceChangedWhileItWasQuiesced) {
+  for (const auto& [shift, blocks] : {std::pair{12U, std::uint64_t{65536}}, {9U, 65535}}) {
+    Plug({});
+    ASSERT_OK(Start());
+    device_->SetHung(true);
+    const DmaCopy copy = InPool(0, 65536, 100);
+    ASSERT_OK(driver_->Copy({&copy, 1}));
+    ASSERT_OK(driver_->Quiesce(Soon()));
+    device_->SetHung(false);
+    device_->model().Reformat(shift, blocks);
+    EXPECT_THAT(driver_->Resume(Soon()), FailsWith(EIO));
+    EXPECT_OK(Start());
+  }
+}
+
+TEST_F(Nvme, TellsWhetherToRetry) {
+  EXPECT_EQ(StatusOf({.status = 0x0101}), "status code type 0, code 0x80");
+  EXPECT_EQ(StatusOf({.status = 0x8304}), "status code type 1, code 0x82, do not retry");
 }
 
 TEST_F(Nvme, TellsAControllerThatHasFailed) {
@@ -93,6 +245,95 @@ TEST_F(Nvme, TellsAControllerThatHasFailed) {
   EXPECT_THAT(waited.error().message, HasSubstr("CSTS.CFS"));
   EXPECT_OK(Start());
   EXPECT_OK(CopyOne(copy));
+}
+
+TEST_F(Nvme, TellsAControllerThatFailsToStart) {
+  Plug({.fails_to_enable = true});
+  const auto started = Start();
+  EXPECT_THAT(started, FailsWith(EIO));
+  EXPECT_THAT(started.error().message, HasSubstr("CSTS.CFS"));
+  EXPECT_OK(driver_->Stop(Soon()));
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+// An admin command that was given up may still be completed: nobody can tell it from a new one's.
+TEST_F(Nvme, TakesNotOverAControllerThatOwesACompletion) {
+  Plug({});
+  EnableInterrupts();
+  ASSERT_OK(Start());
+  device_->model().SetQueueHung(0, true);
+  EXPECT_THAT(driver_->RaiseInterrupt(), FailsWith(ETIMEDOUT));
+  ASSERT_OK(driver_->Save());
+  EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+  device_->model().SetQueueHung(0, false);
+  EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+  EXPECT_OK(Start());
+  EXPECT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(Interrupts(), 1);
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+// Somebody enabled it with other queues, or in another way.
+TEST_F(Nvme, TakesNotOverAControllerWithOtherRegisters) {
+  const auto change = [](std::size_t offset) {
+    return [offset](Mmio& bar) { bar.Write32(offset, bar.Read32(offset) ^ 0x2000); };
+  };
+  const auto enable = [](std::uint32_t others) {
+    return [others](Mmio& bar) { bar.Write32(Cc::kOffset, Cc::kOurs | Cc::kEnable | others); };
+  };
+  const auto both = [&](std::size_t offset) {
+    return [=](Mmio& bar) {
+      change(offset)(bar);
+      enable(0)(bar);
+    };
+  };
+  const std::vector<std::pair<std::string, std::function<void(Mmio&)>>> cases{
+      {"ASQ", both(Asq::kOffset)},
+      {"ACQ", both(Acq::kOffset)},
+      {"ASQ high", both(Asq::kOffset + 4)},
+      {"AQA",
+       [&](Mmio& bar) {
+         bar.Write32(Aqa::kOffset, bar.Read32(Aqa::kOffset) ^ 0x10);
+         enable(0)(bar);
+       }},
+      {"CC", enable(1U << 24)},
+      {"disabled", [](Mmio&) {}},
+      {"not ready", [&](Mmio& bar) {
+         device_->SetResetStuck(true);
+         enable(0)(bar);
+       }}};
+  for (const auto& [name, again] : cases) {
+    SCOPED_TRACE(name);
+    Plug({});
+    ASSERT_OK(Start());
+    ASSERT_OK(driver_->Save());
+    bar().Write32(Cc::kOffset, Cc::kOurs);
+    again(bar());
+    EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+  }
+}
+
+// Nothing was copied since, but the queues begin anew.
+TEST_F(Nvme, TakesNotOverAControllerThatWasResumedSinceThen) {
+  Plug({});
+  ASSERT_OK(Start());
+  ASSERT_OK(CopyOne(InPool(0, 65536, 100)));
+  ASSERT_OK(driver_->Save());
+  ASSERT_OK(driver_->Quiesce(Soon()));
+  ASSERT_OK(driver_->Resume(Soon()));
+  EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+}
+
+TEST_F(Nvme, TakesNotOverAControllerThatCompletedWhatWasNotPosted) {
+  Plug({});
+  ASSERT_OK(Start());
+  ASSERT_OK(driver_->Save());
+  auto* const layout = reinterpret_cast<RegionLayout*>(
+      arena_.region().memory.subspan(ContractDriver::kStateSize).data());
+  layout->copy_cq[0].status = Completion::kPhase;
+  EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
+  layout->copy_cq[0].status = 0;
+  EXPECT_OK(MakeDriver()->Attach(arena_.region()));
 }
 
 TEST_F(Nvme, NamesTheStatusOfACommand) {

@@ -20,6 +20,8 @@ QueuePair::QueuePair(unsigned id, std::span<Command> submissions, std::span<Comp
     : id_(id), submissions_(submissions), completions_(completions), bar_(&bar), stride_(stride) {
   // Phases begin with 1 (Base 4.2.4.1): old ones must not be taken for new.
   std::ranges::fill(completions_, Completion{});
+  // No mark of an earlier tail is left.
+  std::ranges::fill(submissions_, Command{});
   MarkTail();
 }
 
@@ -65,8 +67,7 @@ void QueuePair::Release() {
 }
 
 bool QueuePair::IsIdle() const {
-  return position_.tail < submissions_.size() && position_.head < completions_.size() &&
-         submissions_[position_.tail].opcode == kNotPosted &&
+  return IsWithin() && outstanding() == 0 && submissions_[position_.tail].opcode == kNotPosted &&
          completions_[position_.head].phase() != position_.phase;
 }
 

@@ -40,14 +40,25 @@ class QueuePair {
     return static_cast<std::uint32_t>(submissions_.size());
   }
 
+  // Commands that were put, and whose completions were not taken. Both rings have as many entries.
+  [[nodiscard]] std::uint32_t outstanding() const {
+    return (position_.tail + entries() - position_.head) % entries();
+  }
+  // One entry stays unused: a ring whose tail meets its head is empty.
+  [[nodiscard]] bool full() const { return outstanding() == entries() - 1; }
+
   // Puts a command behind the last; the controller sees it with Ring().
   void Put(const Command& command);
   void Ring();
   // The next completion, if it is there. Release() gives its entry back to the controller.
   [[nodiscard]] std::optional<Completion> Take();
   void Release();
-  // Nothing was put, or completed, since the position.
+  // Nothing is outstanding, and nothing was put, or completed, since the position.
   [[nodiscard]] bool IsIdle() const;
+  // There is such a position.
+  [[nodiscard]] bool IsWithin() const {
+    return position_.tail < entries() && position_.head < entries();
+  }
 
  private:
   void MarkTail();

@@ -24,6 +24,13 @@ union DataList {
   std::array<std::uint64_t, kListEntries> prp;
 };
 
+// Where the queues stand that RaiseInterrupt() moves on: a saved state stays valid meanwhile.
+struct LivePositions {
+  std::uint32_t admin = 0;
+  std::uint32_t interrupt = 0;
+  std::uint32_t interrupt_exists = 0;  // 1: the interrupt queue was created
+};
+
 struct RegionLayout {
   alignas(4096) std::array<Command, kAdminEntries> admin_sq;
   alignas(4096) std::array<Completion, kAdminEntries> admin_cq;
@@ -31,6 +38,7 @@ struct RegionLayout {
   alignas(4096) std::array<Completion, kCopyEntries> copy_cq;
   alignas(4096) std::array<Command, kInterruptEntries> interrupt_sq;
   alignas(4096) std::array<Completion, kInterruptEntries> interrupt_cq;
+  alignas(4096) LivePositions live;
   alignas(4096) std::array<DataList, kSlots> lists;
   alignas(4096) std::array<std::byte, 4096> identify;
   // What a block has besides a piece's bytes: written from the first, read into the second.

@@ -16,6 +16,11 @@ struct Cap {
 
   // Entries that a queue may have.
   [[nodiscard]] constexpr std::uint32_t max_queue_entries() const { return (value & 0xffff) + 1; }
+  // Milliseconds that the controller may take until it is ready, or is not any more.
+  [[nodiscard]] constexpr unsigned timeout() const {
+    return static_cast<unsigned>(value >> 24 & 0xff) * 500;
+  }
+  [[nodiscard]] constexpr bool nvm_command_set() const { return (value >> 37 & 1) != 0; }
   // Bytes between two doorbells.
   [[nodiscard]] constexpr std::size_t doorbell_stride() const {
     return std::size_t{4} << (value >> 32 & 0xf);
@@ -30,6 +35,7 @@ struct Cap {
 struct Cc {
   static constexpr std::size_t kOffset = 0x14;
   static constexpr std::uint32_t kEnable = 0x1;
+  static constexpr std::uint32_t kShutdown = 3U << 14;
   // 4 KiB pages, round robin, the NVM command set; entries of 64 and 16 bytes.
   static constexpr std::uint32_t kOurs = 6U << 16 | 4U << 20;
 };

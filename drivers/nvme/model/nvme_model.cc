@@ -13,8 +13,9 @@ namespace {
 
 constexpr std::uint64_t kPage = 4096;
 constexpr unsigned kCopyQueue = 1;
+constexpr unsigned kSecondQueue = 2;
 
-// Base 4.2.3.2.1: generic command status.
+// Generic command status.
 constexpr std::uint16_t kSuccess = 0x00;
 constexpr std::uint16_t kInvalidOpcode = 0x01;
 constexpr std::uint16_t kInvalidField = 0x02;
@@ -26,6 +27,11 @@ constexpr std::uint16_t kSglLengthInvalid = 0x0f;
 constexpr std::uint16_t kSglTypeInvalid = 0x11;
 constexpr std::uint16_t kPrpOffsetInvalid = 0x13;
 constexpr std::uint16_t kLbaOutOfRange = 0x80;
+// Command specific status, type 1: of creating queues.
+constexpr std::uint16_t kCompletionQueueInvalid = 0x100;
+constexpr std::uint16_t kInvalidQueueIdentifier = 0x101;
+constexpr std::uint16_t kInvalidQueueSize = 0x102;
+constexpr std::uint16_t kInvalidInterruptVector = 0x108;
 
 template <typename T>
 void Store(std::span<std::byte> bytes, std::size_t offset, T value) {
@@ -46,15 +52,43 @@ ModelIdentity NvmeModel::Identity(const NvmeFlavour& flavour) {
 }
 
 std::uint64_t NvmeModel::Capabilities() const {
-  // Contiguous queues; ready within 1 s; the NVM command set; pages of 4 KiB.
+  // Contiguous queues; ready within 1 s; pages up to 128 MiB.
   return (flavour_.max_entries - 1) | 1U << 16 | std::uint64_t{2} << 24 |
-         std::uint64_t{flavour_.doorbell_stride} << 32 | std::uint64_t{1} << 37;
+         std::uint64_t{flavour_.doorbell_stride} << 32 |
+         (flavour_.nvm_command_set ? std::uint64_t{1} << 37 : std::uint64_t{1} << 44) |
+         std::uint64_t{flavour_.min_page_shift - 12} << 48 | std::uint64_t{15} << 52;
 }
 
 bool NvmeModel::Enabled() const { return (cc_ & Cc::kEnable) != 0; }
 
-// A transition that is stuck never ends.
-bool NvmeModel::Ready() const { return ready_; }
+void NvmeModel::Settle() {
+  if (ready_ == Enabled() || reset_stuck()) return;
+  if (polls_left_ != 0) {
+    --polls_left_;
+    return;
+  }
+  if (Enabled() && flavour_.fails_to_enable) {
+    fatal_ = true;
+    return;
+  }
+  ready_ = Enabled();
+  if (!ready_) ForgetQueues();
+}
+
+void NvmeModel::SetQueueHung(unsigned id, bool hung) {
+  if (hung) {
+    hung_queues_.insert(id);
+  } else {
+    hung_queues_.erase(id);
+  }
+  Work();
+}
+
+void NvmeModel::Reformat(unsigned block_shift, std::uint64_t blocks) {
+  flavour_.block_shift = block_shift;
+  flavour_.blocks = blocks;
+  disk_.clear();
+}
 
 std::uint64_t NvmeModel::Read(unsigned /*bar*/, std::size_t offset, std::size_t size) {
   if (size < 4 || offset >= Doorbells::kOffset) {
@@ -73,7 +107,8 @@ std::uint64_t NvmeModel::Read(unsigned /*bar*/, std::size_t offset, std::size_t 
     case Cc::kOffset:
       return cc_;
     case Csts::kOffset:
-      return (Ready() ? Csts::kReady : 0) | (fatal_ ? Csts::kFatal : 0);
+      Settle();
+      return (ready_ ? Csts::kReady : 0) | (fatal_ ? Csts::kFatal : 0);
     case Aqa::kOffset:
       return aqa_;
     case Asq::kOffset:
@@ -106,7 +141,7 @@ void NvmeModel::WriteRegister(std::size_t offset, std::uint32_t value) {
     whole = (whole & ~std::uint64_t{0xffff'ffff}) | value;
   };
   if (offset == Cc::kOffset) return WriteControl(value);
-  if (Enabled()) {
+  if (Enabled() || ready_) {
     return Violation(fmt::format("write of {:#x} while the controller is enabled", offset));
   }
   switch (offset) {
@@ -127,40 +162,43 @@ void NvmeModel::WriteRegister(std::size_t offset, std::uint32_t value) {
   }
 }
 
+// Base 3.1.3.5
 void NvmeModel::WriteControl(std::uint32_t value) {
   const bool was = Enabled();
   const bool enable = (value & Cc::kEnable) != 0;
-  if (was && enable && value != cc_) Violation("CC changed while the controller is enabled");
+  if (was && ((value ^ cc_) & ~(Cc::kEnable | Cc::kShutdown)) != 0) {
+    Violation(fmt::format("CC becomes {:#x} while the controller is enabled", value));
+  }
   if (!was && enable && ready_) Violation("enabled before CSTS.RDY is 0");
+  if (was && !enable && !ready_ && !fatal_) Violation("disabled before CSTS.RDY is 1");
   cc_ = value;
   if (!enable) {
     CountReset();
-    ++epoch_;
     fatal_ = false;
-    ForgetQueues();
-    if (!reset_stuck()) ready_ = false;
-  } else if (!was) {
-    Enable();
   }
+  if (was == enable) return;
+  if (enable) Enable();
+  polls_left_ = flavour_.polls;
+  if (polls_left_ == 0) Settle();
 }
 
 void NvmeModel::Enable() {
   if (((cc_ >> 16 & 0xf) != 6) || ((cc_ >> 20 & 0xf) != 4) || (cc_ & 0x3ff0) != 0) {
     Violation(fmt::format("CC {:#x}: entry sizes, page size or command set", cc_));
   }
+  ForgetQueues();
   submission_queues_[0] = {.address = asq_, .entries = (aqa_ & 0xfff) + 1};
   completion_queues_[0] = {
       .address = acq_, .entries = (aqa_ >> 16 & 0xfff) + 1, .interrupts = true};
-  if (!reset_stuck()) ready_ = true;
 }
 
 void NvmeModel::ForgetQueues() {
+  ++epoch_;
   submission_queues_.clear();
   completion_queues_.clear();
 }
 
 void NvmeModel::ResetFunction() {
-  ++epoch_;
   cc_ = aqa_ = 0;
   asq_ = acq_ = 0;
   ready_ = fatal_ = false;
@@ -177,9 +215,7 @@ void NvmeModel::WriteDoorbell(std::size_t offset, std::size_t size, std::uint32_
     return Violation(fmt::format("doorbell at {:#x}", offset));
   }
   Queue& queue = found->second;
-  if (value >= queue.entries) {
-    return Violation(fmt::format("doorbell of queue {}: {} of {}", id, value, queue.entries));
-  }
+  if (!IsSound(id, index % 2 == 0, queue, value)) return;
   if (index % 2 == 0) {
     queue.tail = value;
     if (id == kCopyQueue) CountDoorbell();
@@ -188,12 +224,33 @@ void NvmeModel::WriteDoorbell(std::size_t offset, std::size_t size, std::uint32_
   }
 }
 
+// Base, Asynchronous Event Request, Invalid Doorbell Write Value: out of range, the same as before,
+// more commands than there is room for, more completions than there are.
+bool NvmeModel::IsSound(unsigned id, bool submission, const Queue& queue, std::uint32_t value) {
+  if (!Enabled() || !ready_) {
+    Violation(fmt::format("doorbell of queue {} of a controller that is not ready", id));
+    return false;
+  }
+  const auto distance = [&queue](std::uint32_t from, std::uint32_t to) {
+    return (to + queue.entries - from) % queue.entries;
+  };
+  const std::uint32_t used = distance(queue.head, queue.tail);
+  const std::uint32_t room = submission ? queue.entries - 1 - used : used;
+  const std::uint32_t moves = distance(submission ? queue.tail : queue.head, value);
+  if (value < queue.entries && moves != 0 && moves <= room) return true;
+  Violation(fmt::format("{} doorbell of queue {}: {} of {} entries, it has {} to {}",
+                        submission ? "tail" : "head", id, value, queue.entries, queue.head,
+                        queue.tail));
+  return false;
+}
+
+// A controller that is being disabled goes on until it is not ready any more.
 void NvmeModel::Work() {
   const std::uint64_t epoch = epoch_;
   bool any = true;
-  while (any && epoch == epoch_ && Enabled() && Ready() && !fatal_) {
+  while (any && epoch == epoch_ && ready_ && !fatal_) {
     any = false;
-    for (const unsigned id : {0U, kCopyQueue, 2U}) {
+    for (const unsigned id : {0U, kCopyQueue, kSecondQueue}) {
       if (!submission_queues_.contains(id)) continue;
       any |= DoCommand(id);
       if (epoch != epoch_) return;
@@ -203,21 +260,16 @@ void NvmeModel::Work() {
 
 bool NvmeModel::DoCommand(unsigned id) {
   Queue& queue = submission_queues_.at(id);
-  if (queue.head == queue.tail) return false;
+  if (queue.fetched.empty() && queue.head == queue.tail) return false;
   const Queue& completions = completion_queues_.at(queue.completion_queue);
   if ((completions.tail + 1) % completions.entries == completions.head) return false;  // full
+  if (hung_queues_.contains(id)) return false;
   if (id == kCopyQueue && !TakeUnit()) return false;
+  if (!Fetch(id)) return false;
+  const auto next = flavour_.reorders && id != 0 ? queue.fetched.end() - 1 : queue.fetched.begin();
+  const Command command = *next;
+  queue.fetched.erase(next);
   const std::uint64_t epoch = epoch_;
-  Command command;
-  const bool fetched =
-      host().DmaRead(queue.address + queue.head * sizeof(command), BytesOf(command));
-  if (epoch != epoch_) return false;
-  if (!fetched) {
-    fatal_ = true;  // Base 9.5: the controller cannot go on
-    return false;
-  }
-  queue.head = (queue.head + 1) % queue.entries;
-  CheckReserved(command);
   std::uint32_t result = 0;
   Status status = kInternalError;
   if (id != kCopyQueue || !TakeFailure()) {
@@ -226,6 +278,28 @@ bool NvmeModel::DoCommand(unsigned id) {
   if (epoch != epoch_) return false;
   Complete(id, command, status, result);
   return true;
+}
+
+bool NvmeModel::Fetch(unsigned id) {
+  Queue& queue = submission_queues_.at(id);
+  const std::uint64_t epoch = epoch_;
+  while (queue.head != queue.tail) {
+    Command command;
+    const bool fetched =
+        host().DmaRead(queue.address + queue.head * sizeof(command), BytesOf(command));
+    if (epoch != epoch_) return false;
+    if (!fetched) {
+      fatal_ = true;  // Base 9.5: the controller cannot go on
+      return false;
+    }
+    queue.head = (queue.head + 1) % queue.entries;
+    CheckReserved(id, command);
+    if (std::ranges::find(queue.fetched, command.id, &Command::id) != queue.fetched.end()) {
+      Violation(fmt::format("queue {}: two commands have the identifier {}", id, command.id));
+    }
+    queue.fetched.push_back(command);
+  }
+  return !queue.fetched.empty();
 }
 
 void NvmeModel::Complete(unsigned sq, const Command& command, Status status, std::uint32_t result) {
@@ -237,6 +311,10 @@ void NvmeModel::Complete(unsigned sq, const Command& command, Status status, std
       .sq_id = static_cast<std::uint16_t>(sq),
       .command_id = command.id,
       .status = static_cast<std::uint16_t>(status << 1 | (queue.phase ? Completion::kPhase : 0))};
+  // What was wrong with the command is wrong the next time, too.
+  if (status != kSuccess && status != kTransferError && status != kInternalError) {
+    completion.status |= Completion::kDoNotRetry;
+  }
   const std::uint64_t address = queue.address + queue.tail * sizeof(completion);
   queue.tail = (queue.tail + 1) % queue.entries;
   if (queue.tail == 0) queue.phase = !queue.phase;
@@ -252,9 +330,12 @@ void NvmeModel::Complete(unsigned sq, const Command& command, Status status, std
   }
 }
 
-void NvmeModel::CheckReserved(const Command& command) {
-  if (command.reserved != 0 || command.metadata != 0 || (command.flags & 0x3c) != 0 ||
-      command.cdw13 != 0 || command.cdw14 != 0 || command.cdw15 != 0) {
+// No command is fused; admin commands have PRPs (Base 3.3.3.1).
+void NvmeModel::CheckReserved(unsigned queue, const Command& command) {
+  const unsigned allowed = queue == 0 ? 0 : 0xc0;
+  if (command.reserved != 0 || command.metadata != 0 || (command.flags & ~allowed) != 0 ||
+      (queue != 0 && command.cdw12 >> 16 != 0) || command.cdw13 != 0 || command.cdw14 != 0 ||
+      command.cdw15 != 0) {
     Violation(fmt::format("command {:#x}: reserved or unused fields are set", command.opcode));
   }
 }
@@ -265,7 +346,7 @@ NvmeModel::Status NvmeModel::DoAdmin(const Command& command, std::uint32_t& resu
       return Identify(command);
     case kSetFeatures:
       if (command.cdw10 != kNumberOfQueues) return kInvalidField;
-      result = 3U << 16 | 3U;  // four of each, less one
+      result = (flavour_.io_queues - 1) << 16 | (flavour_.io_queues - 1);
       return kSuccess;
     case kCreateCq:
     case kCreateSq:
@@ -283,8 +364,11 @@ NvmeModel::Status NvmeModel::Identify(const Command& command) {
     Store(data, kSgls, flavour_.sgl ? std::uint32_t{0x1} : std::uint32_t{0});
   } else if (command.cdw10 == kIdentifyNamespace) {
     if (command.namespace_id != 1) return kInvalidNamespace;
-    Store(data, kNamespaceSize, kBlocks);
-    Store(data, kFlbas, std::uint8_t{1});  // the second format
+    Store(data, kNamespaceSize, flavour_.blocks);
+    // Two formats, and the second is used. The index's high bits count only if there are more than
+    // 16 formats (NVM 4.1.5.1).
+    Store(data, kFormats, std::uint8_t{1});
+    Store(data, kFlbas, std::uint8_t{0x61});
     Store(data, kLbaFormats + 4, static_cast<std::uint16_t>(flavour_.metadata));
     Store(data, kLbaFormats + 4 + 2, static_cast<std::uint8_t>(flavour_.block_shift));
   } else {
@@ -307,26 +391,26 @@ NvmeModel::Status NvmeModel::CreateQueue(const Command& command) {
   const std::uint32_t entries = (command.cdw10 >> 16) + 1;
   const bool completion = command.opcode == kCreateCq;
   auto& queues = completion ? completion_queues_ : submission_queues_;
-  const bool contiguous = (command.cdw11 & kContiguous) != 0;
-  if (id == 0 || id > 4 || queues.contains(id) || entries < 2 || entries > flavour_.max_entries ||
-      !contiguous || command.data[0] % kPage != 0) {
-    Violation(
-        fmt::format("create queue {} with {} entries at {:#x}", id, entries, command.data[0]));
-    return kInvalidField;
+  const auto refuse = [&](Status status, std::string_view why) {
+    Violation(fmt::format("create queue {} with {} entries at {:#x}: {}", id, entries,
+                          command.data[0], why));
+    return status;
+  };
+  if (id == 0 || id > flavour_.io_queues || queues.contains(id)) {
+    return refuse(kInvalidQueueIdentifier, "no such queue, or a second time");
   }
+  if (entries < 2 || entries > flavour_.max_entries) return refuse(kInvalidQueueSize, "size");
+  if ((command.cdw11 & kContiguous) == 0) return refuse(kInvalidField, "not contiguous");
+  if (command.data[0] % kPage != 0) return refuse(kPrpOffsetInvalid, "begins within a page");
   Queue queue{.address = command.data[0], .entries = entries};
   if (completion) {
     queue.interrupts = (command.cdw11 & kInterruptsEnabled) != 0;
     queue.vector = command.cdw11 >> 16;
-    if (queue.vector >= flavour_.vectors) {
-      Violation(fmt::format("completion queue {} with vector {}", id, queue.vector));
-      return kInvalidField;
-    }
+    if (queue.vector >= flavour_.vectors) return refuse(kInvalidInterruptVector, "vector");
   } else {
     queue.completion_queue = command.cdw11 >> 16;
     if (!completion_queues_.contains(queue.completion_queue) || queue.completion_queue == 0) {
-      Violation(fmt::format("submission queue {} without a completion queue", id));
-      return kInvalidField;
+      return refuse(kCompletionQueueInvalid, "no completion queue");
     }
   }
   queues[id] = queue;
@@ -341,7 +425,7 @@ NvmeModel::Status NvmeModel::DoIo(const Command& command) {
   if (command.namespace_id != 1) return kInvalidNamespace;
   const std::uint64_t first = command.cdw10 | std::uint64_t{command.cdw11} << 32;
   const std::uint32_t blocks = (command.cdw12 & 0xffff) + 1;
-  if (first >= kBlocks || blocks > kBlocks - first) return kLbaOutOfRange;
+  if (first >= flavour_.blocks || blocks > flavour_.blocks - first) return kLbaOutOfRange;
   return Transfer(command, first, blocks);
 }
 
@@ -349,7 +433,7 @@ NvmeModel::Status NvmeModel::Transfer(const Command& command, std::uint64_t firs
                                       std::uint32_t blocks) {
   const std::size_t block_size = std::size_t{1} << flavour_.block_shift;
   const std::uint64_t bytes = blocks * block_size;
-  if (bytes > kPage << flavour_.mdts) {
+  if (flavour_.mdts != 0 && bytes >> flavour_.min_page_shift > std::uint64_t{1} << flavour_.mdts) {
     Violation(fmt::format("a command of {} bytes", bytes));
     return kInvalidField;
   }
@@ -377,12 +461,24 @@ NvmeModel::Status NvmeModel::Transfer(const Command& command, std::uint64_t firs
     done += piece.length;
   }
   if (command.opcode == IoOpcode::kWrite) {
+    CountWrites(first, blocks);
     for (std::uint32_t i = 0; i < blocks; ++i) {
       const auto begin = data.begin() + static_cast<std::ptrdiff_t>(i * block_size);
       disk_[first + i].assign(begin, begin + static_cast<std::ptrdiff_t>(block_size));
     }
   }
   return kSuccess;
+}
+
+void NvmeModel::CountWrites(std::uint64_t first, std::uint32_t blocks) {
+  for (std::uint64_t block = first; block < first + blocks; ++block) {
+    ++writes_[block];
+    if (!flavour_.scratch) continue;
+    if (block < flavour_.scratch->first ||
+        block - flavour_.scratch->first >= flavour_.scratch->count) {
+      Violation(fmt::format("block {} was written, which is not a scratch block", block));
+    }
+  }
 }
 
 NvmeModel::Status NvmeModel::FindData(const Command& command, std::uint64_t bytes,
@@ -405,7 +501,11 @@ NvmeModel::Status NvmeModel::FindByPrp(const Command& command, std::uint64_t byt
   const std::uint64_t first = std::min(bytes, kPage - command.data[0] % kPage);
   pieces.push_back({command.data[0], static_cast<std::uint32_t>(first)});
   std::uint64_t left = bytes - first;
-  if (left == 0) return kSuccess;
+  if (left == 0) {
+    if (command.data[1] != 0)
+      Violation(fmt::format("PRP 2 {:#x} of a single page", command.data[1]));
+    return kSuccess;
+  }
   std::vector<std::uint64_t> entries((left + kPage - 1) / kPage, command.data[1]);
   if (left > kPage) {
     if (command.data[1] % 8 != 0 ||
@@ -436,7 +536,8 @@ NvmeModel::Status NvmeModel::FindBySgl(const Command& command, std::uint64_t byt
   std::memcpy(&first, command.data, sizeof(first));
   std::vector<SglDescriptor> list{first};
   if (first.type == SglDescriptor::kLastSegment) {
-    if (first.length == 0 || first.length % sizeof(SglDescriptor) != 0 || first.address % 8 != 0) {
+    if (first.length == 0 || first.length % sizeof(SglDescriptor) != 0 || first.address % 8 != 0 ||
+        first.reserved[0] != 0 || first.reserved[1] != 0 || first.reserved[2] != 0) {
       Violation(fmt::format("SGL segment of {} bytes at {:#x}", first.length, first.address));
       return kSglCountInvalid;
     }
