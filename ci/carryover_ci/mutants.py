@@ -211,7 +211,7 @@ def _try_on(
     faults = [line["text"] for line in lines if line["event"] == "kernel-fault"]
     doing = last_doing(json_lines(out / "events.jsonl"), json_lines(out / "journal.jsonl"))
     fate, killers = judge(results, doing, faults)
-    return judge_named(mutant, killers) if fate is Fate.KILLED else fate, killers, log
+    return fate, killers, log
 
 
 def try_mutant(
@@ -228,12 +228,16 @@ def try_mutant(
     fate, killers = Fate.NOT_BUILT, list[str]()
     if kernel:
         mutated = replace(bench, image=build_image(bench.program, kernel))
-        if mutant.killed_by and not all_killers:
-            chosen = ["-k", " or ".join(selection(test) for test in mutant.killed_by)]
-            fate, killers, log = _try_on(mutated, mutant, out, progress, *chosen)
-        if fate is not Fate.KILLED:
-            more = [] if all_killers else ["-x"]
-            fate, killers, log = _try_on(mutated, mutant, out, progress, *more)
+        names = " or ".join(selection(test) for test in mutant.killed_by)
+        named = [["-k", names]] if names else []
+        # A machine that dies in the whole suite need not have come to the tests that are named.
+        for arguments in [[], *named] if all_killers else [*named, ["-x"]]:
+            fate, noticed, log = _try_on(mutated, mutant, out, progress, *arguments)
+            killers += noticed
+            if killers:
+                fate = judge_named(mutant, killers)
+            if fate is Fate.KILLED:
+                break
     return Trial(
         key,
         fate,

@@ -97,6 +97,75 @@ def test_one_that_does_not_build_keeps_no_other_from_being_tried(
     assert tried == ["a-broken", "b-good"]
 
 
+def tried_with(
+    runs: dict[tuple[str, ...], list[str]], monkeypatch: pytest.MonkeyPatch, *, all_killers: bool
+) -> tuple[Trial, list[tuple[str, ...]]]:
+    """A trial whose runs of the suite, by what selects its tests, have these killers."""
+    asked: list[tuple[str, ...]] = []
+
+    def try_on(
+        _bench: object, _mutant: object, out: Path, _progress: object, *more: str
+    ) -> tuple[Fate, list[str], Path]:
+        asked.append(more)
+        killers = runs[more]
+        return (Fate.KILLED if killers else Fate.SURVIVED), killers, out / "bench.log"
+
+    monkeypatch.setattr(mutants, "_build", lambda *_: Path("kernel"))
+    monkeypatch.setattr(mutants, "build_image", lambda *_: Path("image"))
+    monkeypatch.setattr(mutants, "_try_on", try_on)
+    mutant = Mutant("m", Path("m.patch"), "x", killed_by=("A.B",))
+    trial = mutants.try_mutant(BENCH, mutant, "", all_killers=all_killers, progress=Progress())
+    return trial, asked
+
+
+NAMED, FIRST = ("-k", "(A and B)"), ("-x",)
+
+
+@pytest.mark.parametrize(
+    ("named", "first", "fate", "asked"),
+    [
+        (["FAIL A.B"], [], Fate.KILLED, [NAMED]),
+        ([], ["FAIL X.Y"], Fate.BY_CHANCE, [NAMED, FIRST]),
+        ([], [], Fate.SURVIVED, [NAMED, FIRST]),
+    ],
+)
+def test_the_named_tests_run_alone_and_others_only_if_they_do_not_kill(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    named: list[str],
+    first: list[str],
+    fate: Fate,
+    asked: list[tuple[str, ...]],
+) -> None:
+    monkeypatch.setattr(mutants, "_OUT", tmp_path)
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    trial, runs = tried_with({NAMED: named, FIRST: first}, monkeypatch, all_killers=False)
+    assert (trial.fate, trial.killers, runs) == (fate, named + first, asked)
+
+
+@pytest.mark.parametrize(
+    ("whole", "named", "fate", "asked"),
+    [
+        (["FAIL A.B", "FAIL X.Y"], [], Fate.KILLED, [()]),
+        (["RESET X.Y"], ["FAIL A.B"], Fate.KILLED, [(), NAMED]),
+        (["RESET X.Y"], [], Fate.BY_CHANCE, [(), NAMED]),
+        ([], [], Fate.SURVIVED, [(), NAMED]),
+    ],
+)
+def test_a_machine_that_dies_before_the_named_tests_is_started_again_for_them(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: list[str],
+    named: list[str],
+    fate: Fate,
+    asked: list[tuple[str, ...]],
+) -> None:
+    monkeypatch.setattr(mutants, "_OUT", tmp_path)
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    trial, runs = tried_with({(): whole, NAMED: named}, monkeypatch, all_killers=True)
+    assert (trial.fate, trial.killers, runs) == (fate, whole + named, asked)
+
+
 def test_the_log_of_a_failed_build_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Source:
         output = tmp_path
