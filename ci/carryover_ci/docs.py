@@ -31,13 +31,13 @@ _SPELLED = {word.lower(): word for word in _CAPITALS.split(" ")}
 
 @dataclass(frozen=True)
 class Rule:
-    """What one test, or one test with its parameters, asserts."""
+    """What one test asserts, with all its parameters and on the devices of all its drivers."""
 
-    suite: str
+    suite: str  # of the tests of all drivers: "*Device"
     name: str
     says: str
     claim: str | None
-    driver: str | None
+    drivers: tuple[str, ...]
     kexecs: int
     file: str  # its name, below selftests/
 
@@ -52,9 +52,10 @@ def sentence(name: str) -> str:
 def rules(listed: Iterable[dict[str, Any]]) -> list[Rule]:
     """The rules by the `test` events of `list` (docs/protocol.md), in the order of the tests.
 
-    One test with several parameters ("Suite.Test/Parameter") is one rule, which names them.
+    One test with several parameters ("Suite.Test/Parameter") is one rule, which names them; so is
+    one that is written for all drivers (selftests/driver_*_test.cc).
     """
-    found: list[Rule] = []
+    found: dict[tuple[str, str], Rule] = {}
     for whole, group in groupby(listed, lambda test: str(test["name"]).partition("/")[0]):
         tests = list(group)
         suite, _, name = whole.partition(".")
@@ -64,18 +65,16 @@ def rules(listed: Iterable[dict[str, Any]]) -> list[Rule]:
             str(test["name"]).partition("/")[2] for test in tests if "/" in test["name"]
         ]:
             says += ": " + ", ".join(parameters)
-        found.append(
-            Rule(
-                suite,
-                name,
-                says,
-                first["claim"],
-                first["driver"],
-                first["generations"],
-                Path(first["file"]).name,
-            )
+        driver, file = first["driver"], Path(first["file"]).name
+        if driver and file.startswith("driver_"):
+            suite = "*" + suite.removeprefix(driver.capitalize())
+        drivers = (driver,) if driver else ()
+        if known := found.get((suite, name)):
+            drivers = known.drivers + drivers
+        found[suite, name] = Rule(
+            suite, name, says, first["claim"], drivers, first["generations"], file
         )
-    return found
+    return list(found.values())
 
 
 def as_text(found: Iterable[Rule]) -> str:
@@ -95,11 +94,12 @@ def as_text(found: Iterable[Rule]) -> str:
 def _suite(of_suite: list[Rule]) -> str:
     files = dict.fromkeys(rule.file for rule in of_suite)
     links = ", ".join(f"[{file}](../selftests/{file})" for file in files)
-    rows = [f"#### {of_suite[0].suite}\n", f"{links}\n", "| rule | test | kexecs | device |"]
+    heading = of_suite[0].suite.replace("*", "\\*")
+    rows = [f"#### {heading}\n", f"{links}\n", "| rule | test | kexecs | device |"]
     rows.append("|---|---|---|---|")
     rows += [
         f"| {rule.says.replace('|', '&#124;')} | `{rule.name}` | {rule.kexecs or 'none'} "
-        f"| {rule.driver or ''} |"
+        f"| {', '.join(rule.drivers)} |"
         for rule in of_suite
     ]
     return "\n".join(rows) + "\n"

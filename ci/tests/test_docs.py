@@ -45,6 +45,19 @@ def test_parameters_are_one_rule() -> None:
     assert [rule.says for rule in found] == ["Has no handler: Pipe, Epoll", "Other"]
 
 
+def test_one_test_of_all_drivers_is_one_rule() -> None:
+    def of(driver: str, file: str = "driver_device_test.cc") -> dict[str, Any]:
+        return {**listed(f"{driver.capitalize()}Device.Copies"), "driver": driver, "file": file}
+
+    found = rules([of("dsa"), of("igb"), of("nvme", "nvme_test.cc")])
+    assert [(rule.suite, rule.drivers) for rule in found] == [
+        ("*Device", ("dsa", "igb")),
+        ("NvmeDevice", ("nvme",)),
+    ]
+    assert "#### \\*Device" in as_text(found)
+    assert "| `Copies` | none | dsa, igb |" in as_text(found)
+
+
 def test_weaker_claims_come_first() -> None:
     text = as_text(rules([listed("F.X", "file", "A | B"), listed("M.Y", "memory"), listed("N.Z")]))
     places = [text.index(word) for word in ("No claim", "#### N", "Claim `memory`", "Claim `file`")]

@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from carryover import program as verbs
 from carryover.batch import Batch
 from carryover.blame import Blame, Results
-from carryover.command import Ended, TargetCommands, finished
+from carryover.command import Ended, ProgramDied, TargetCommands, finished
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.events import TestInfo
@@ -122,6 +122,7 @@ class Campaign:
         self._output.journal.write("run", tests=names)
         with self._display.phase("run", _tests(names)):
             ended = yield from self._commands.verb("run", names, batch)
+            self._check_kernel_fault(ended.said, batch)
             yield from batch.end_of_run(ended.said)
 
     def _arm(self, batch: Batch) -> Results:
@@ -132,6 +133,7 @@ class Campaign:
         with self._display.phase("arm", f"{_tests(names)}{beside}") as found:
             ended = yield from self._commands.arm(batch)
             self._refuse_bad_input(ended)
+            self._check_kernel_fault(ended.said, batch)
             yield from batch.end_of_run(ended.said)
             yield from batch.end_of_arm(ended.said)
             found.append(f"{len(batch.armed())} of {_tests(names)} armed")
@@ -197,6 +199,17 @@ class Campaign:
             )
         return True
 
+    def _check_kernel_fault(self, said: str, batch: Batch) -> None:
+        """Raises ProgramDied if the kernel complained and the program did not end a half.
+
+        The kernel kills the process in whose system call it fails, and the program tells only that
+        its holder is gone.
+        """
+        faults = self._strategy.watch.health.faults
+        if faults and batch.running is not None:
+            said = said or "the program ended in the middle of a half"
+            raise ProgramDied(f"{said}, after the kernel said: {faults[-1]}")
+
     def _verify(self, batch: Batch) -> Results:
         names = batch.armed()
         self._output.journal.write("verify", tests=names)
@@ -206,11 +219,9 @@ class Campaign:
             known = ended.exit_code in (0, verbs.EXIT_FAILED) or any(map(ended.has_error, _LOST))
             if not known:
                 reason = ended.said or f"`verify` ended with {ended.exit_code}"
+                self._check_kernel_fault(reason, batch)
                 if faults := self._strategy.watch.health.faults:
-                    # The kernel kills the process in whose system call it fails.
                     reason = f"{reason}, after the kernel said: {faults[-1]}"
-                    if batch.running is not None:
-                        yield batch.decide(batch.running[0], Verdict.FAIL, reason)
                 yield from batch.decide_all(batch.names(continuity=True), Verdict.INFRA, reason)
             said = [ended.said]
             if ended.has_error("handover-refused"):

@@ -121,16 +121,18 @@ def test_a_kernel_that_warns_is_not_a_good_run(fake: FakeBench) -> None:
     assert faults == ["WARNING: possible recursive locking detected"]
 
 
-def test_a_kernel_that_kills_the_program_is_no_trouble_of_the_harness(fake: FakeBench) -> None:
-    run = fake.run_tests("Memory.Passes", "Memory.MakesTheKernelOops", "Chain.Passes")
+@pytest.mark.parametrize(
+    "oops", ["Rules.MakesTheKernelOops", "Memory.OopsesWhileArming", "Memory.MakesTheKernelOops"]
+)
+def test_a_kernel_that_kills_the_program_is_no_trouble_of_the_harness(
+    fake: FakeBench, oops: str
+) -> None:
+    others = ["Rules.Passes", "Memory.Passes", "Chain.Passes"]
+    run = fake.run_tests(oops, *others)
     reasons = {r["name"]: r["reason"] for r in run.records if r["event"] == "result"}
-    assert "Oops: general protection fault" in reasons["Memory.MakesTheKernelOops"]
-    # What came before is known, what comes after is not: the tests shared the program.
-    assert run.verdicts == {
-        "Memory.Passes": "PASS",
-        "Memory.MakesTheKernelOops": "FAIL",
-        "Chain.Passes": "INFRA",
-    }
+    assert "Oops: general protection fault" in reasons[oops]
+    # The tests shared the program: those that it had not come to get another one.
+    assert run.verdicts == {oops: "FAIL", **dict.fromkeys(others, "PASS")}
     assert run.status == 1
 
 

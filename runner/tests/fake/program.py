@@ -22,6 +22,7 @@ TESTS = [
     ("Rules.DiesOfSignal", "run", 0, None),
     ("Rules.Hangs", "run", 0, None),
     ("Rules.MakesTheKernelWarn", "run", 0, None),
+    ("Rules.MakesTheKernelOops", "run", 0, None),
     ("Memory.Passes", "continuity", 1, None),
     ("Memory.AlsoPasses", "continuity", 1, None),
     ("Memory.Fails", "continuity", 1, None),
@@ -34,6 +35,7 @@ TESTS = [
     ("Memory.PanicsInTheGap", "continuity", 1, None),
     ("Memory.PanicsOnce", "continuity", 1, None),
     ("Memory.PanicsInVerify", "continuity", 1, None),
+    ("Memory.OopsesWhileArming", "continuity", 1, None),
     ("Memory.MakesTheKernelOops", "continuity", 1, None),
     ("Memory.ResetsInTheGap", "continuity", 1, None),
     ("Memory.HangsWhileArming", "continuity", 1, None),
@@ -114,6 +116,13 @@ def panic(world: World) -> NoReturn:
     os._exit(0)
 
 
+def oops(world: World) -> NoReturn:
+    world.console("[ 4.0] Oops: general protection fault: 0000 [#1] SMP")
+    time.sleep(0.1)  # the kernel printed before it killed the process
+    say("error", kind="holder", message="the holder ended with 0")
+    end(3)
+
+
 def fill(folder: Path) -> None:
     with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
         while True:
@@ -144,6 +153,8 @@ def run_each(world: World, tests: list[tuple[str, str, int, str | None]]) -> Non
             wait_for_ever()
         if action == "MakesTheKernelWarn":
             world.console("[ 4.0] WARNING: possible recursive locking detected")
+        if action == "MakesTheKernelOops":
+            oops(world)
         result = {"Fails": "FAIL", "Skips": "SKIP"}.get(action, "PASS")
         finish(name, "run", 0, result, None if result == "PASS" else "on purpose")
 
@@ -169,6 +180,8 @@ def arm(
         say("note", name=name, key="claims", value=claims)
         if action == "PanicsWhileArming":
             panic(world)
+        if action == "OopsesWhileArming":
+            oops(world)
         if action == "HangsWhileArming":
             wait_for_ever()
         if action == "FillsTheDisk":
@@ -272,10 +285,7 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
         if action == "PanicsInVerify":
             panic(world)
         if action == "MakesTheKernelOops":
-            world.console("[ 4.0] Oops: general protection fault: 0000 [#1] SMP")
-            time.sleep(0.1)  # the kernel printed before it killed the process
-            say("error", kind="holder", message="the holder ended with 0")
-            end(3)
+            oops(world)
         if action == "HangsInVerify":
             wait_for_ever()
         if action == "LosesSsh":
