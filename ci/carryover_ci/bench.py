@@ -38,6 +38,13 @@ _EMULATED_CPU = "Nehalem,+x2apic,+pdpe1gb,+rdrand,+sha-ni"
 # translated from, and each block of it is then thrown away by itself; a full cache is at once.
 _EMULATOR = "tcg,tb-size=48"
 
+# Modes of VT-d: what is added to QEMU's intel-iommu, and to the kernels' command lines.
+_VTD = {
+    "legacy": ("", ""),
+    "scalable": (",scalable-mode=on", "intel_iommu=sm_on"),
+    "first-stage": (",scalable-mode=on,fsts=on", "intel_iommu=sm_on"),
+}
+
 REFERENCE_CLAIMS = ("memory", "file")
 
 _ANOTHER_ABI = ROOT / "ci" / "kernel" / "variants" / "luo-another-version.patch"
@@ -57,6 +64,7 @@ class Bench:
     image: Path
     accelerator: str
     memory: str = "2G"  # of the target
+    vtd: str = "legacy"
     versions: Path | None = None  # the boot folder of version_images()
 
     def environment(self) -> dict[str, str]:
@@ -75,6 +83,7 @@ class Bench:
             "CARRYOVER_ACCEL": _EMULATOR if self.accelerator == "tcg" else self.accelerator,
             "CARRYOVER_CPU": "host" if self.accelerator == "kvm" else _EMULATED_CPU,
             "CARRYOVER_MEMORY": self.memory,
+            "CARRYOVER_VTD": _VTD[self.vtd][0],
             "CARRYOVER_PROGRAM": str(self.program),
             "CARRYOVER_MODEL": str(model_of(self.program)),
         }
@@ -159,6 +168,13 @@ def _main() -> None:
         "--memory", metavar="SIZE", help="of the target (default: 2G, with --debug 6G)"
     )
     parser.add_argument(
+        "--vtd",
+        choices=_VTD,
+        default="legacy",
+        help="mode of the IOMMU: legacy (default), scalable with second-stage page tables, or with "
+        "first-stage ones",
+    )
+    parser.add_argument(
         "--debug",
         action="store_true",
         help="a kernel that looks for faults of its own (ci/kernel/debug.config); several times "
@@ -199,13 +215,16 @@ def _main() -> None:
     if arguments.debug:
         kernel = replace(kernel, fragments=[*kernel.fragments, _DEBUG_CONFIG])
         for_pytest += _DEBUG_OPTIONS
+    if words := _VTD[arguments.vtd][1]:
+        for_pytest += [f"--carryover-boot-append={words}"]
     if arguments.incoming:
         for_pytest += ["--carryover-kernel=/boot/incoming/bzImage"]
         for_pytest += ["--carryover-initrd=/boot/incoming/initramfs"]
     os.environ.setdefault("CARRYOVER_STARTED", str(time.time()))
     progress = Progress()
     bench = prepare(kernel, arguments.qemu, progress, arguments.incoming)
-    bench = replace(bench, memory=arguments.memory or ("6G" if arguments.debug else "2G"))
+    memory = arguments.memory or ("6G" if arguments.debug else "2G")
+    bench = replace(bench, memory=memory, vtd=arguments.vtd)
     if arguments.runner_tests:
         bench = with_versions(bench, kernel_choice(arguments, "kernel-"), progress)
     os.environ.update(bench.environment())

@@ -231,6 +231,9 @@ def _main() -> None:
         # What memory keeps does not hang on how it was mapped.
         selected = [] if arguments.full else ["-k", "Device or Fault"]
         _bench(table, mode, *_DRIVERS, "--carryover-iommu-mode", mode, *selected)
+    for mode in ("scalable", "first-stage"):
+        selected = [] if arguments.full else ["-k", "Device or Fault or Twins"]
+        _bench(table, mode, *_DRIVERS, "--vtd", mode, *selected)
     _bench(table, "reference", "--reference")
     _bench(table, "bridges", "--reference", *_BRIDGES)
     if arguments.full:

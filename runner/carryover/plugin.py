@@ -87,15 +87,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--carryover-append",
-        default="",
+        action="append",
+        default=[],
         metavar="WORDS",
-        help="more words for the incoming kernel's command line",
+        help="more words for the incoming kernel's command line; may be repeated",
     )
     group.addoption(
         "--carryover-boot-append",
-        default="",
+        action="append",
+        default=[],
         metavar="WORDS",
-        help="more words for every kernel's command line, that of the cold boot too",
+        help="more words for every kernel's command line, that of the cold boot too; may be "
+        "repeated",
     )
 
 

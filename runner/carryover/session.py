@@ -125,8 +125,8 @@ class CarryoverSession:
                 journal=output.journal.write,
             )
         )
-        strategy.extra_append = self._config.getoption("carryover_append")
-        strategy.boot_append = self._config.getoption("carryover_boot_append")
+        strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
+        strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
         self._campaign = Campaign(
             strategy,
             output,
