@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "drivers/access/event_wait.h"
 #include "fixtures/pattern/pattern_matchers.h"
 
 namespace carryover {
@@ -45,23 +46,39 @@ DRIVER_TEST(DriverDevice, RaisesItsInterruptOnce) {
   }
 }
 
+DRIVER_TEST(DriverDevice, MaskedVectorIsDeliveredLater) {
+  const unsigned vector = driver().traits().vector;
+  if (driver().traits().interrupt != InterruptKind::kMsix) {
+    GTEST_SKIP() << "VFIO masks vectors of MSI-X only, and this device has none";
+  }
+  PciDevice& pci = dma().device().pci();
+  ASSERT_OK_AND_ASSIGN(EventSet events, EventSet::Create(vector + 1));
+  ASSERT_OK(pci.EnableInterrupts(InterruptKind::kMsix, events.fds()));
+  ASSERT_OK(pci.MaskMsix(vector));
+  ASSERT_OK(driver().RaiseInterrupt());
+  EXPECT_THAT(events.Wait(vector, Deadline::After(std::chrono::milliseconds(100))),
+              FailsWith(ETIMEDOUT));
+  ASSERT_OK(pci.UnmaskMsix(vector, events.fds()[vector]));
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t times, events.Wait(vector, DrivenDevice::Patience()));
+  EXPECT_EQ(times, 1U);
+  ASSERT_OK(pci.DisableInterrupts(InterruptKind::kMsix));
+}
+
 DRIVER_TEST(DriverDevice, QuiesceEndsDmaUntilResume) {
   const std::size_t bytes = Payload(driver().traits().max_copy_bytes);
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(bytes));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(bytes));
-  FillPattern(source.payload(), kKey);
-  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-  const DmaCopy copy{from + kGuard, to + kGuard, bytes};
+  ASSERT_OK_AND_ASSIGN(const CopyBuffers buffers, MakeBuffers(bytes));
+  FillPattern(buffers.source.payload(), kKey);
+  const DmaCopy copy = buffers.copy();
   ASSERT_OK(driver().Copy({&copy, 1}));
   ASSERT_OK(driver().Quiesce(DrivenDevice::Patience()));
-  const std::vector<std::byte> before(destination.payload().begin(), destination.payload().end());
+  const std::vector<std::byte> before(buffers.destination.payload().begin(),
+                                      buffers.destination.payload().end());
   std::this_thread::sleep_for(std::chrono::seconds(1));
-  EXPECT_TRUE(std::ranges::equal(before, destination.payload())) << "DMA after Quiesce()";
+  EXPECT_TRUE(std::ranges::equal(before, buffers.destination.payload())) << "DMA after Quiesce()";
   ASSERT_OK(driver().Resume(DrivenDevice::Patience()));
   ASSERT_OK(driver().Wait(DrivenDevice::Patience()));
-  EXPECT_THAT(destination.payload(), HoldsPattern(kKey));
-  ExpectGuards(destination);
+  EXPECT_THAT(buffers.destination.payload(), HoldsPattern(kKey));
+  ExpectGuards(buffers.destination);
 }
 
 DRIVER_TEST(DriverDevice, DmaOutsideOfMappingsGoesNowhere) {
@@ -90,51 +107,42 @@ DRIVER_TEST(DriverDevice, CopiesItsMaximum) {
   const std::size_t bytes = driver().traits().max_copy_bytes;
   if (bytes > Payload(bytes))
     GTEST_SKIP() << "this device takes too long for " << bytes << " bytes";
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(bytes));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(bytes));
-  FillPattern(source.payload(), kKey);
-  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-  const DmaCopy copy{from + kGuard, to + kGuard, bytes};
+  ASSERT_OK_AND_ASSIGN(const CopyBuffers buffers, MakeBuffers(bytes));
+  FillPattern(buffers.source.payload(), kKey);
+  const DmaCopy copy = buffers.copy();
   ASSERT_OK(driver().Copy({&copy, 1}));
   ASSERT_OK(driver().Wait(DrivenDevice::Patience()));
-  EXPECT_THAT(destination.payload(), HoldsPattern(kKey));
-  ExpectGuards(destination);
+  EXPECT_THAT(buffers.destination.payload(), HoldsPattern(kKey));
+  ExpectGuards(buffers.destination);
 }
 
 // Whatever the device was at, it can be started anew, and does nothing that it was told before.
 DRIVER_TEST(DriverDevice, AResetInMidFlightEndsDma) {
   const std::size_t bytes = Payload(driver().traits().max_copy_bytes);
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(bytes));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(bytes));
-  FillPattern(source.payload(), kKey);
-  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-  const DmaCopy copy{from + kGuard, to + kGuard, bytes};
+  ASSERT_OK_AND_ASSIGN(const CopyBuffers buffers, MakeBuffers(bytes));
+  FillPattern(buffers.source.payload(), kKey);
+  const DmaCopy copy = buffers.copy();
   ASSERT_OK(driver().Copy({&copy, 1}));
   ASSERT_OK(dma().device().pci().Reset());
   ASSERT_OK(dma().device().StopShared());
   ASSERT_OK(dma().Start());
-  std::ranges::fill(destination.payload(), std::byte{0});
+  std::ranges::fill(buffers.destination.payload(), std::byte{0});
   std::this_thread::sleep_for(std::chrono::milliseconds(300));  // longer than a transfer of edu's
-  EXPECT_THAT(destination.payload(), IsAllZero());
+  EXPECT_THAT(buffers.destination.payload(), IsAllZero());
   ASSERT_OK(dma().Copy(copy));
-  EXPECT_THAT(destination.payload(), HoldsPattern(kKey));
-  ExpectGuards(destination);
+  EXPECT_THAT(buffers.destination.payload(), HoldsPattern(kKey));
+  ExpectGuards(buffers.destination);
 }
 
 DRIVER_TEST(DriverDevice, StartsAndStopsManyTimes) {
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(64));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(64));
-  FillPattern(source.payload(), kKey);
-  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
+  ASSERT_OK_AND_ASSIGN(const CopyBuffers buffers, MakeBuffers(64));
+  FillPattern(buffers.source.payload(), kKey);
   for (unsigned i = 0; i < Restarts(); ++i) {
     ASSERT_OK(dma().device().StopShared()) << "time " << i;
     ASSERT_OK(dma().Start()) << "time " << i;
   }
-  ASSERT_OK(dma().Copy({from + kGuard, to + kGuard, 64}));
-  EXPECT_THAT(destination.payload(), HoldsPattern(kKey));
+  ASSERT_OK(dma().Copy(buffers.copy()));
+  EXPECT_THAT(buffers.destination.payload(), HoldsPattern(kKey));
 }
 
 // What one device can reach is not what the other can.
@@ -194,16 +202,13 @@ DRIVER_TEST_NEEDS(DriverTwins, CopyAtOnce, {.devices = 2}) {
 
 // As one process hands a running device to the next.
 DRIVER_TEST(DriverDevice, AnotherDriverTakesOverWithoutReset) {
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kPage));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kPage));
-  FillPattern(source.payload(), kKey);
-  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
+  ASSERT_OK_AND_ASSIGN(const CopyBuffers buffers, MakeBuffers(kPage));
+  FillPattern(buffers.source.payload(), kKey);
   ASSERT_OK_AND_ASSIGN(Driver * next, dma().device().HandOver());
-  const DmaCopy copy{from + kGuard, to + kGuard, kPage};
+  const DmaCopy copy = buffers.copy();
   ASSERT_OK(next->Copy({&copy, 1}));
   ASSERT_OK(next->Wait(DrivenDevice::Patience()));
-  EXPECT_THAT(destination.payload(), HoldsPattern(kKey));
+  EXPECT_THAT(buffers.destination.payload(), HoldsPattern(kKey));
 }
 
 }  // namespace

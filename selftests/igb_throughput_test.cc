@@ -4,10 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "fixtures/dma/bytes_per_second.h"
 #include "fixtures/dma/device_test.h"
 
 namespace carryover {
@@ -17,14 +18,13 @@ class IgbThroughput : public DeviceTest {
  protected:
   IgbThroughput() : DeviceTest("igb") {}
 
-  // Bytes a second; `post` posts all copies.
+  // `post` posts all copies.
   template <typename Post>
-  double Measure(const std::vector<DmaCopy>& copies, Post post) {
-    const auto begin = std::chrono::steady_clock::now();
-    post();
-    EXPECT_OK(driver().Wait(DrivenDevice::Patience()));
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    return static_cast<double>(copies.size() * copies[0].length) / took.count();
+  double Measure(std::span<const DmaCopy> copies, Post post) {
+    return BytesPerSecond(copies, [&] {
+      post();
+      EXPECT_OK(driver().Wait(DrivenDevice::Patience()));
+    });
   }
 };
 NEEDS_DEVICE(IgbThroughput, "igb");
@@ -35,15 +35,8 @@ TEST_F(IgbThroughput, BatchWinsOverADoorbellEach) {
   constexpr std::size_t kCopies = 512;
   constexpr int kRounds = 8;
   for (const std::size_t length : {std::size_t{64}, std::size_t{1024}, kPage}) {
-    ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kCopies * length));
-    ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(kCopies * length));
-    ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-    ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-    std::vector<DmaCopy> copies;
-    for (std::size_t i = 0; i < kCopies; ++i) {
-      const std::size_t at = GuardedMemory::kGuard + i * length;
-      copies.push_back({from + at, to + at, length});
-    }
+    ASSERT_OK_AND_ASSIGN(const CopyBuffers buffers, MakeBuffers(kCopies * length));
+    const std::vector<DmaCopy> copies = buffers.Pieces(length);
     double batch = 0;
     double each = 0;
     for (int round = 0; round < kRounds; ++round) {  // in turn: what disturbs one disturbs both

@@ -16,6 +16,7 @@ from typing import Any
 
 from carryover_ci.cache import write_whole
 from carryover_ci.kernel import KernelChoice
+from carryover_ci.marked import with_marked
 from carryover_ci.program import ROOT, build_program, tests_of
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, exit_with
@@ -105,15 +106,6 @@ def _suite(of_suite: list[Rule]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def page_with(page: str, text: str) -> str:
-    """The page with `text` between its marks."""
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise Failure(f"{_PAGE}: the marks are missing between which the rules are written")
-    return f"{before}{begin}\n{text}\n{end}{after}"
-
-
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="ci/docs", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if it is old")
@@ -129,7 +121,7 @@ def _main() -> None:
         KernelChoice().headers(progress), "release", progress
     )
     page = _PAGE.read_text()
-    new = page_with(page, as_text(rules(tests_of(program))))
+    new = with_marked(_PAGE, _BEGIN, _END, as_text(rules(tests_of(program))))
     if arguments.check and new != page:
         raise Failure(f"{_PAGE.relative_to(ROOT)} is not what the tests say: run ci/docs")
     write_whole(_PAGE, new)

@@ -3,9 +3,7 @@ from typing import Any
 
 import pytest
 
-from carryover_ci import docs
-from carryover_ci.docs import as_text, page_with, rules, sentence
-from carryover_ci.run import Failure
+from carryover_ci.docs import as_text, rules, sentence
 
 
 def listed(name: str, claim: str | None = None, summary: str | None = None) -> dict[str, Any]:
@@ -64,12 +62,3 @@ def test_weaker_claims_come_first() -> None:
     assert places == sorted(places)
     assert "| A &#124; B | `X` | 1 | igb |" in text
     assert "[a_test.cc](../selftests/a_test.cc)" in text
-
-
-def test_only_what_is_between_the_marks_is_written() -> None:
-    page = f"before\n{docs._BEGIN}old\n{docs._END}after\n"
-    new = page_with(page, "new")
-    assert new == f"before\n{docs._BEGIN}\nnew\n{docs._END}after\n"
-    assert page_with(new, "new") == new
-    with pytest.raises(Failure, match="marks are missing"):
-        page_with("before\n", "new")

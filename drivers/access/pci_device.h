@@ -51,6 +51,10 @@ class PciDevice {
                                                       std::span<const int> event_fds) = 0;
   [[nodiscard]] virtual Result<void> DisableInterrupts(InterruptKind kind) = 0;
   [[nodiscard]] virtual Result<void> UnmaskIntx() = 0;
+  // Masks an MSI-X vector that EnableInterrupts() enabled. When it fires, that is pending until
+  // UnmaskMsix(), and the event fires then (PCI 3.0, 6.8.3.2, pending bit array).
+  [[nodiscard]] virtual Result<void> MaskMsix(unsigned vector) = 0;
+  [[nodiscard]] virtual Result<void> UnmaskMsix(unsigned vector, int event_fd) = 0;
 
   // The address space of its DMA.
   [[nodiscard]] virtual Iommu& iommu() = 0;

@@ -47,12 +47,13 @@ std::string_view Name(InterruptKind kind) {
 
 // VFIO_DEVICE_SET_IRQS with `fds` behind it.
 Result<void> SetIrqs(int device, std::uint32_t flags, unsigned index, unsigned count,
-                     std::span<const int> fds, const std::string& what) {
+                     std::span<const int> fds, const std::string& what, unsigned start = 0) {
   std::vector<std::byte> buffer(sizeof(vfio_irq_set) + fds.size_bytes());
   vfio_irq_set header{};
   header.argsz = static_cast<__u32>(buffer.size());
   header.flags = flags;
   header.index = index;
+  header.start = start;
   header.count = count;
   std::memcpy(buffer.data(), &header, sizeof(header));
   if (!fds.empty()) {
@@ -255,6 +256,18 @@ Result<void> VfioPciDevice::DisableInterrupts(InterruptKind kind) {
 Result<void> VfioPciDevice::UnmaskIntx() {
   return SetIrqs(fd_.get(), VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK,
                  VFIO_PCI_INTX_IRQ_INDEX, 1, {}, "unmask INTx");
+}
+
+// Without an eventfd the kernel has no handler for a vector, and masks it in the device's table
+// (drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal()).
+Result<void> VfioPciDevice::MaskMsix(unsigned vector) { return UnmaskMsix(vector, -1); }
+
+Result<void> VfioPciDevice::UnmaskMsix(unsigned vector, int event_fd) {
+  return SetIrqs(
+      fd_.get(), VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_PCI_MSIX_IRQ_INDEX,
+      1, {&event_fd, 1},
+      fmt::format("{}mask MSI-X vector {} of {}", event_fd < 0 ? "" : "un", vector, id_.ToString()),
+      vector);
 }
 
 }  // namespace carryover

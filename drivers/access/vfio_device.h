@@ -61,6 +61,8 @@ class VfioPciDevice final : public PciDevice {
                                               std::span<const int> event_fds) override;
   [[nodiscard]] Result<void> DisableInterrupts(InterruptKind kind) override;
   [[nodiscard]] Result<void> UnmaskIntx() override;
+  [[nodiscard]] Result<void> MaskMsix(unsigned vector) override;
+  [[nodiscard]] Result<void> UnmaskMsix(unsigned vector, int event_fd) override;
   [[nodiscard]] Iommu& iommu() override { return *iommu_; }
 
   // The VFIO device file, for what this class does not wrap.

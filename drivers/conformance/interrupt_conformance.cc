@@ -25,6 +25,20 @@ TEST_P(DriverConformance, RaisesAnInterruptAsOftenAsAsked) {
   }
 }
 
+TEST_P(DriverConformance, MaskedVectorIsDeliveredLater) {
+  Start();
+  if (traits().interrupt != InterruptKind::kMsix) {
+    GTEST_SKIP() << "vectors of MSI-X can be masked, and this device has none";
+  }
+  EnableInterrupts();
+  ASSERT_OK(pci().MaskMsix(traits().vector));
+  ASSERT_OK(driver_->RaiseInterrupt());
+  EXPECT_THAT(events_->Wait(traits().vector, Almost()), FailsWith(ETIMEDOUT));
+  ASSERT_OK(pci().UnmaskMsix(traits().vector, events_->fds()[traits().vector]));
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t count, events_->Wait(traits().vector, Soon()));
+  EXPECT_EQ(count, 1);
+}
+
 TEST_P(DriverConformance, RaisesInterruptsThatWereEnabledAfterStart) {
   Start();
   EnableInterrupts();

@@ -520,6 +520,10 @@ class WithErrorRegister final : public PciDevice {
     return device_.DisableInterrupts(kind);
   }
   [[nodiscard]] Result<void> UnmaskIntx() override { return device_.UnmaskIntx(); }
+  [[nodiscard]] Result<void> MaskMsix(unsigned vector) override { return device_.MaskMsix(vector); }
+  [[nodiscard]] Result<void> UnmaskMsix(unsigned vector, int event_fd) override {
+    return device_.UnmaskMsix(vector, event_fd);
+  }
   [[nodiscard]] Iommu& iommu() override { return device_.iommu(); }
 
  private:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -103,6 +104,19 @@ def test_a_test_that_ends_the_machine(bench: BenchRun, test: str, verdict: str) 
     assert run.verdicts == {"HiddenFault.IsSound": "PASS", f"HiddenFault.{test}": verdict}, (
         run.output
     )
+
+
+def test_the_probe_tells_what_would_be_done_with_each_device(bench: BenchRun) -> None:
+    run = bench.run("IsSound")
+    events = [json.loads(line) for line in (run.out / "events.jsonl").read_text().splitlines()]
+    devices = {event["address"]: event for event in events if event["event"] == "device"}
+    ours = devices["0000:01:00.0"]
+    assert (ours["listed"], ours["harness_driver"], ours["refused"]) == (True, "igb", None)
+    assert (ours["driver"], ours["scratch"], ours["group_mates"]) == ("igb", None, [])
+    assert "flr" in ours["reset_methods"]
+    refused = [device for device in devices.values() if device["refused"]]
+    assert [(device["id"], device["listed"]) for device in refused] == [("1af4:1000", False)]
+    assert "carries the SSH connection" in refused[0]["refused"]
 
 
 def test_a_driver_that_takes_the_device(bench: BenchRun) -> None:

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -40,11 +42,18 @@ void SayFeatures(EventWriter& events) {
   }
 }
 
+nlohmann::json ScratchOf(const ListedDevice& device) {
+  const auto& scratch = device.options.scratch;
+  if (!scratch) return {};
+  return fmt::format("{}+{}", scratch->first, scratch->count);
+}
+
 void SayFunction(const Sysfs& sysfs, const PciAddress& address, const Result<MachineUse>& use,
                  EventWriter& events) {
   const auto id = sysfs.Id(address);
   if (!id) return;  // unplugged since it was seen
-  const auto& listed = Devices::Get().listed();
+  const auto& all_listed = Devices::Get().listed();
+  const auto listed = std::ranges::find(all_listed, address, &ListedDevice::address);
   const auto group = sysfs.IommuGroup(address);
   const auto class_code = sysfs.ClassCode(address);
   const DriverEntry* driver = DriverFor({*id, class_code.value_or(0)});
@@ -60,7 +69,8 @@ void SayFunction(const Sysfs& sysfs, const PciAddress& address, const Result<Mac
        {"iommu_group", group ? nlohmann::json(*group) : nlohmann::json()},
        {"group_mates", mates},
        {"reset_methods", sysfs.ResetMethods(address)},
-       {"listed", std::ranges::find(listed, address, &ListedDevice::address) != listed.end()},
+       {"listed", listed != all_listed.end()},
+       {"scratch", listed != all_listed.end() ? ScratchOf(*listed) : nlohmann::json()},
        {"refused", TextOrNull(refused.value_or(""))},
        {"harness_driver", driver != nullptr ? nlohmann::json(driver->name) : nlohmann::json()}});
 }

@@ -71,6 +71,19 @@ Result<void> FakePciDevice::EnableInterrupts(InterruptKind kind, std::span<const
 
 Result<void> FakePciDevice::DisableInterrupts(InterruptKind kind) {
   enabled_.erase(kind);
+  if (kind == InterruptKind::kMsix) pending_.clear();
+  return {};
+}
+
+Result<void> FakePciDevice::MaskMsix(unsigned vector) { return UnmaskMsix(vector, -1); }
+
+Result<void> FakePciDevice::UnmaskMsix(unsigned vector, int event_fd) {
+  const auto found = enabled_.find(InterruptKind::kMsix);
+  if (found == enabled_.end() || vector >= found->second.size()) {
+    return Fail(EINVAL, fmt::format("vector {} is not enabled", vector));
+  }
+  found->second[vector] = event_fd;
+  if (event_fd >= 0 && pending_.erase(vector) != 0) Raise(InterruptKind::kMsix, vector);
   return {};
 }
 
@@ -86,7 +99,12 @@ void FakePciDevice::Raise(InterruptKind kind, unsigned vector) {
   const auto found = enabled_.find(kind);
   if (found == enabled_.end() || vector >= found->second.size()) return;
   if (kind != InterruptKind::kIntx && !bus_master()) return;
-  (void)eventfd_write(found->second.at(vector), 1);
+  const int event_fd = found->second[vector];
+  if (event_fd < 0) {
+    pending_.insert(vector);
+    return;
+  }
+  (void)eventfd_write(event_fd, 1);
 }
 
 }  // namespace carryover

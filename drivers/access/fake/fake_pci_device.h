@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "drivers/access/fake/fake_iommu.h"
@@ -28,6 +29,8 @@ class FakePciDevice : public PciDevice {
                                               std::span<const int> event_fds) override;
   [[nodiscard]] Result<void> DisableInterrupts(InterruptKind kind) override;
   [[nodiscard]] Result<void> UnmaskIntx() override { return {}; }
+  [[nodiscard]] Result<void> MaskMsix(unsigned vector) override;
+  [[nodiscard]] Result<void> UnmaskMsix(unsigned vector, int event_fd) override;
   [[nodiscard]] FakeIommu& iommu() override { return iommu_; }
 
   [[nodiscard]] bool bus_master() const;
@@ -50,7 +53,8 @@ class FakePciDevice : public PciDevice {
  private:
   PciId id_;
   std::map<InterruptKind, unsigned> vectors_;
-  std::map<InterruptKind, std::vector<int>> enabled_;
+  std::map<InterruptKind, std::vector<int>> enabled_;  // eventfds; -1: masked
+  std::set<unsigned> pending_;                         // MSI-X vectors
   std::array<std::uint8_t, 256> config_{};
   FakeIommu iommu_;
   unsigned resets_ = 0;
