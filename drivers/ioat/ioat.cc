@@ -119,7 +119,7 @@ class IoatEngine final : public Engine {
   void ClearErrors();
   [[nodiscard]] Result<void> ResetChannel(Deadline deadline);
   [[nodiscard]] Result<void> Arm(Deadline deadline);
-  void Put(Descriptor descriptor);
+  void Put(Descriptor descriptor, bool last);
   void RingDoorbell();
   [[nodiscard]] Result<bool> Complete(std::uint64_t address);
   [[nodiscard]] std::unexpected<Error> ChannelError();
@@ -286,8 +286,9 @@ bool IoatEngine::HasRoom(std::span<const DmaCopy> copies) const {
   return descriptors <= kRoom;
 }
 
-void IoatEngine::Put(Descriptor descriptor) {
-  descriptor.control |= Descriptor::kCompletion;
+// Descriptors complete in order: one report, of the last, is of all that were posted with it.
+void IoatEngine::Put(Descriptor descriptor, bool last) {
+  if (last) descriptor.control |= Descriptor::kCompletion;
   descriptor.next = DescriptorIova(posted_ + 1);
   memory_->ring[posted_ % kRingSize] = descriptor;
   ++posted_;
@@ -304,7 +305,8 @@ void IoatEngine::Post(std::span<const DmaCopy> copies) {
       const std::size_t bytes = std::min(max_piece_, copy.length - done);
       Put({.size = static_cast<std::uint32_t>(bytes),
            .source = copy.source + done,
-           .destination = copy.destination + done});
+           .destination = copy.destination + done},
+          &copy == &copies.back() && done + bytes == copy.length);
       done += bytes;
     }
   }
@@ -366,7 +368,7 @@ Result<void> IoatEngine::RaiseInterrupt() {
   }
   const bool alone = Outstanding() == 0;
   bar_->Write16(ChanCtrl::kOffset, kRunning | ChanCtrl::kInterruptDisabled);
-  Put({.size = sizeof(std::uint64_t), .control = Descriptor::kNull | Descriptor::kInterrupt});
+  Put({.size = sizeof(std::uint64_t), .control = Descriptor::kNull | Descriptor::kInterrupt}, true);
   RingDoorbell();
   interrupt_ = posted_;
   interrupt_posted_ = true;

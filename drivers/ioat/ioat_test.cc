@@ -145,6 +145,18 @@ TEST_F(Ioat, LinksARingOfItsDescriptors) {
   EXPECT_EQ(DescriptorAt(0).control, Descriptor::kCompletion);
 }
 
+TEST_F(Ioat, AsksForAReportOfTheLastOfABatch) {
+  Start();
+  const std::vector<DmaCopy> batch(
+      3, {.source = arena_.At(0), .destination = arena_.At(kHalf), .length = 64});
+  ASSERT_OK(driver_->Copy(batch));
+  ASSERT_OK(driver_->Wait(Soon()));
+  EXPECT_EQ(DescriptorAt(0).control, 0);
+  EXPECT_EQ(DescriptorAt(1).control, 0);
+  EXPECT_EQ(DescriptorAt(2).control, Descriptor::kCompletion);
+  arena_.Expect(batch[0]);
+}
+
 TEST_F(Ioat, UsesNoInterruptButItsOwn) {
   EnableInterrupts();
   Start();
