@@ -291,10 +291,10 @@ Result<void> E1000eEngine::TakeOver(DmaRegion rings, const RingPositions& positi
   }
   UseRings(rings);
   if (mac_->ReadRings() != OurRings() || !mac_->IdleAt(RxTail(rx_tail), tx_tail) ||
-      mac_->QueuesRunning() != running) {
-    return Fail(EIO, fmt::format("e1000e: Attach(): the device is not as it was saved (queues {}): "
-                                 "it was reset or used since",
-                                 mac_->QueuesRunning() ? "running" : "stopped"));
+      !mac_->QueuesAre(running)) {
+    return Fail(EIO, fmt::format("e1000e: Attach(): the device is not as it was saved, with queues "
+                                 "{}: it was reset or used since",
+                                 running ? "running" : "stopped"));
   }
   ForgetPosted(rx_tail, tx_tail);
   return {};

@@ -232,8 +232,9 @@ Result<void> Mac::StopQueues(Deadline deadline) {
   return DisableMaster(deadline);
 }
 
-bool Mac::QueuesRunning() {
-  return (Read(Rctl::kOffset) & Rctl::kEnable) != 0 && (Read(Tctl::kOffset) & Tctl::kEnable) != 0;
+bool Mac::QueuesAre(bool running) {
+  return ((Read(Rctl::kOffset) & Rctl::kEnable) != 0) == running &&
+         ((Read(Tctl::kOffset) & Tctl::kEnable) != 0) == running;
 }
 
 Rings Mac::ReadRings() {

@@ -50,7 +50,8 @@ class Mac {
   void ContinueQueues();
   // After return the function does no DMA.
   [[nodiscard]] Result<void> StopQueues(Deadline deadline);
-  [[nodiscard]] bool QueuesRunning();
+  // True if both queues are on, or both off.
+  [[nodiscard]] bool QueuesAre(bool running);
   [[nodiscard]] Rings ReadRings();
 
   // Tails: descriptors before them belong to the device. Receive first, then transmit.

@@ -49,6 +49,8 @@ class E1000eModel final : public DeviceModel {
 
   [[nodiscard]] std::uint16_t phy_control() const { return phy_control_; }
   [[nodiscard]] std::uint32_t Register(std::size_t offset) const { return registers_[offset / 4]; }
+  // What was done to the device behind the driver's back.
+  void SetRegister(std::size_t offset, std::uint32_t value) { Reg(offset) = value; }
   // Offsets written so far.
   [[nodiscard]] const std::vector<std::size_t>& writes() const { return writes_; }
   [[nodiscard]] std::size_t reads() const { return reads_; }
