@@ -32,7 +32,7 @@ constexpr DriverTraits kTraits{.name = "e1000e",
                                .region_size = ContractDriver::kStateSize + sizeof(RegionLayout),
                                .max_copy_bytes = kMaxCopy,
                                .max_in_flight = kMaxInFlight,
-                               .interrupt = InterruptKind::kMsix};
+                               .interrupt = InterruptKind::kMsi};
 
 constexpr std::uint32_t RxTail(std::uint32_t slot) {
   return slot * static_cast<std::uint32_t>(sizeof(RxDescriptor) / kTailUnit);

@@ -22,7 +22,10 @@ class E1000e : public testing::Test {
  protected:
   static constexpr std::size_t kPool = std::size_t{1} << 20;
 
-  E1000e() { arena_.MapIn(device_.device().iommu()); }
+  explicit E1000e(E1000eModel::Flavour flavour = E1000eModel::Flavour::kHardware)
+      : device_(flavour) {
+    arena_.MapIn(device_.device().iommu());
+  }
   void TearDown() override { EXPECT_THAT(device_.violations(), testing::IsEmpty()); }
 
   [[nodiscard]] static Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }

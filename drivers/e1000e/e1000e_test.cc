@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What only this device does: loopback, frames, the FIFOs between its directions.
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "drivers/access/event_wait.h"
 #include "drivers/contract/saved_state.h"
@@ -13,6 +15,11 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+
+class E1000eOnQemu : public E1000e {
+ protected:
+  E1000eOnQemu() : E1000e(E1000eModel::Flavour::kQemu) {}
+};
 
 std::vector<std::byte> FrameTo(std::uint64_t address, std::uint16_t ether_type_be) {
   std::vector<std::byte> frame(1000, std::byte{0xee});
@@ -291,27 +298,29 @@ TEST_F(E1000e, ResumeResetsNothingIfNothingIsOutstanding) {
   EXPECT_EQ(device_.resets(), resets);
 }
 
+// Whoever ran the device before may have left anything unmasked.
 TEST_F(E1000e, QuiesceMasksInterrupts) {
   Start();
-  ASSERT_OK(driver_->RaiseInterrupt());
-  EXPECT_NE(model().Register(Ims::kOffset), 0);
+  bar().Write32(Ims::kOffset, Cause::kLinkStatusChange);
   ASSERT_OK(driver_->Quiesce(Soon()));
   EXPECT_EQ(model().Register(Ims::kOffset), 0);
 }
 
-// RaiseInterrupt() unmasks a cause: copies do not set that one.
-TEST_F(E1000e, CopiesAreSilentAfterAnInterrupt) {
-  auto events = EventSet::Create(E1000eModel::kVectors);
+// RaiseInterrupt() masks its cause again, and takes it back, before QEMU repeats the message.
+TEST_F(E1000eOnQemu, GetsEachMessageOnce) {
+  auto events = EventSet::Create(1);
   ASSERT_OK(events);
-  ASSERT_OK(device_.device().EnableInterrupts(InterruptKind::kMsix, events->fds()));
+  ASSERT_OK(device_.device().EnableInterrupts(InterruptKind::kMsi, events->fds()));
   Start();
-  ASSERT_OK(driver_->RaiseInterrupt());
-  ASSERT_OK_AND_ASSIGN(const std::uint64_t raised, events->Take(0));
-  EXPECT_EQ(raised, 1);
-  ExpectCopies();
-  for (unsigned vector = 0; vector < E1000eModel::kVectors; ++vector) {
-    ASSERT_OK_AND_ASSIGN(const std::uint64_t more, events->Take(vector));
-    EXPECT_EQ(more, 0) << vector;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_OK(driver_->RaiseInterrupt());
+    EXPECT_EQ(model().Register(Ims::kOffset), 0);
+    EXPECT_EQ(model().Register(Icr::kOffset) & Cause::kMdioAccess, 0);
+    ExpectCopies();
+    std::this_thread::sleep_for(std::chrono::milliseconds(17));
+    (void)bar().Read32(Status::kOffset);
+    ASSERT_OK_AND_ASSIGN(const std::uint64_t raised, events->Take(0));
+    EXPECT_EQ(raised, 1);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 
 #include "drivers/contract/poll.h"
@@ -262,20 +263,30 @@ void Mac::MaskInterrupts() {
   (void)Read(Status::kOffset);  // the write has arrived
 }
 
-// 7.4.1.3: IVAR gives the cause of the second transmit queue, which is not used, vector 0, so that
-// nothing but ICS sets it. EIAC clears it when the message is sent.
+// MSI, and the longest throttle, because of QEMU: when the time of the throttle is over, it sends
+// the message again, always with MSI-X, and with MSI if the cause is still set. It should be sent
+// again only for what came meanwhile (7.4.4). So the cause is taken back long before.
 void Mac::PrepareInterrupt() {
-  Change(CtrlExt::kOffset, 0, CtrlExt::kPbaSupport);
-  Write(Eitr0::kOffset, 0);
-  Write(Ivar::kOffset, Ivar::kValid << Ivar::kTxQueue1Shift);
-  Write(Eiac::kOffset, Cause::kTxQueue1);
+  Write(Itr::kOffset, Itr::kLongest);
   Write(Icr::kOffset, kAllOnes);
+  Throttle();
 }
 
-// 10.2.4, EIAC: the message may have masked its cause.
+void Mac::Throttle() {
+  static_assert(std::chrono::nanoseconds(Itr::kLongest * Itr::kUnitNanoseconds) < milliseconds(20));
+  next_message_ = std::chrono::steady_clock::now() + milliseconds(20);
+}
+
+// The cause is one that nothing sets, as no MDIC access asks for it.
 void Mac::RaiseInterrupt() {
-  Write(Ims::kOffset, Cause::kTxQueue1);
-  Write(Ics::kOffset, Cause::kTxQueue1);
+  std::this_thread::sleep_until(next_message_);
+  Write(Ims::kOffset, Cause::kMdioAccess);
+  Write(Ics::kOffset, Cause::kMdioAccess);
+  (void)Read(Status::kOffset);                   // the writes have arrived
+  std::this_thread::sleep_for(milliseconds(1));  // and the message is sent
+  Write(Imc::kOffset, Cause::kMdioAccess);
+  Write(Icr::kOffset, Cause::kMdioAccess);
+  Throttle();
 }
 
 }  // namespace carryover::e1000e

@@ -3,6 +3,7 @@
 // frames and no copies.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string_view>
 
@@ -26,7 +27,7 @@ struct Rings {
 // Tails and heads count 16 bytes.
 class Mac {
  public:
-  Mac(Mmio& mmio, Settling settling) : mmio_(mmio), settling_(settling) {}
+  Mac(Mmio& mmio, Settling settling) : mmio_(mmio), settling_(settling) { Throttle(); }
 
   // ENODEV if the device reads as all ones.
   [[nodiscard]] Result<void> CheckPresent(std::string_view during);
@@ -60,8 +61,8 @@ class Mac {
   [[nodiscard]] bool IdleAt(std::uint32_t rx_tail, std::uint32_t tx_tail);
 
   void MaskInterrupts();
-  void PrepareInterrupt();  // MSI-X vector 0, from nothing but RaiseInterrupt()
-  void RaiseInterrupt();
+  void PrepareInterrupt();  // MSI, from nothing but RaiseInterrupt()
+  void RaiseInterrupt();    // takes a millisecond; some 20 if it was called just before
 
  private:
   [[nodiscard]] std::uint32_t Read(std::size_t offset) { return mmio_.Read32(offset); }
@@ -80,8 +81,12 @@ class Mac {
   [[nodiscard]] Result<void> Poll(Done done, std::chrono::nanoseconds interval, Deadline deadline,
                                   std::string_view what);
 
+  // No message before 20 ms from now.
+  void Throttle();
+
   Mmio& mmio_;
   Settling settling_;
+  std::chrono::steady_clock::time_point next_message_;
 };
 
 }  // namespace carryover::e1000e

@@ -39,7 +39,6 @@ struct Eecd {  // EEPROM/Flash Control
 struct CtrlExt {  // Extended Device Control
   static constexpr std::size_t kOffset = 0x0018;
   static constexpr std::uint32_t kDriverLoaded = Bit(28);
-  static constexpr std::uint32_t kPbaSupport = Bit(31);  // set in MSI-X mode
 };
 struct Mdic {  // MDI Control
   static constexpr std::size_t kOffset = 0x0020;
@@ -52,6 +51,7 @@ struct Mdic {  // MDI Control
   static constexpr std::uint32_t kWrite = Bit(26);
   static constexpr std::uint32_t kRead = Bit(27);
   static constexpr std::uint32_t kReady = Bit(28);
+  static constexpr std::uint32_t kInterrupt = Bit(29);  // when it is done
   static constexpr std::uint32_t kError = Bit(30);
 };
 struct ExtcnfCtrl {  // Extended Configuration Control: who may use MDIC
@@ -86,26 +86,16 @@ struct Ims {
 struct Imc {
   static constexpr std::size_t kOffset = 0x00d8;
 };  // mask clear
-struct Eiac {
-  static constexpr std::size_t kOffset = 0x00dc;
-};  // causes that the message clears
-struct Ivar {  // four bits a cause of the MSI-X modes: vector, valid
-  static constexpr std::size_t kOffset = 0x00e4;
-  static constexpr std::uint32_t kVectorMask = 0x7;
-  static constexpr std::uint32_t kValid = Bit(3);
-  static constexpr unsigned kTxQueue1Shift = 12;
-  static constexpr unsigned kCauses = 5;  // RxQ0, RxQ1, TxQ0, TxQ1, other
-};
-struct Eitr0 {
-  static constexpr std::size_t kOffset = 0x00e8;
-};  // throttle of vector 0
-struct Cause {  // bits of ICR, ICS, IMS, IMC and EIAC
+struct Itr {
+  static constexpr std::size_t kOffset = 0x00c4;
+  static constexpr std::uint32_t kLongest = 0xffff;
+  static constexpr unsigned kUnitNanoseconds = 256;
+};  // throttle: least time between two messages
+struct Cause {  // bits of ICR, ICS, IMS and IMC
+  static constexpr std::uint32_t kTxWrittenBack = Bit(0);
   static constexpr std::uint32_t kLinkStatusChange = Bit(2);
-  static constexpr unsigned kMsixShift = 20;  // of the first of IVAR's
-  static constexpr std::uint32_t kRxQueue0 = Bit(20);
-  static constexpr std::uint32_t kTxQueue0 = Bit(22);
-  static constexpr std::uint32_t kTxQueue1 = Bit(23);
-  static constexpr std::uint32_t kOther = Bit(24);
+  static constexpr std::uint32_t kRxTimer = Bit(7);
+  static constexpr std::uint32_t kMdioAccess = Bit(9);
 };
 
 // 10.2.5 Receive registers

@@ -28,7 +28,7 @@ ModelIdentity E1000eModel::Identity(Flavour /*flavour*/) {
           .class_code = 0x020000,
           .subsystem = {.vendor = 0x8086, .device = 0x0000},
           .bars = {{.index = 0, .size = kBarSize}, {.index = 3, .size = 16384}},
-          .msix_vectors = kVectors,
+          .msix_vectors = 5,
           .msi_vectors = 1,
           .intx = true,
           .msix_bar = 3};
@@ -51,6 +51,7 @@ void E1000eModel::ResetRegisters() {
   held_reports_.clear();
   wedged_ = false;
   signalled_ = 0;
+  throttle_.reset();
   eeprom_polls_ = 0;
   mdio_polls_ = kMdioPolls;
   if (!Hardware()) phy_control_ = PhyControl::kAutoNegotiation;
@@ -97,10 +98,7 @@ std::uint64_t E1000eModel::Read(unsigned bar, std::size_t offset, std::size_t si
     case Mdic::kOffset:
       return value | Mdic::kReady;
     case Icr::kOffset:
-      if (Register(Ims::kOffset) == 0) {
-        Reg(offset) = 0;
-        signalled_ = 0;
-      }
+      if (Register(Ims::kOffset) == 0) Reg(offset) = 0;
       return value;
     case Ics::kOffset:
     case Imc::kOffset:
@@ -193,16 +191,14 @@ void E1000eModel::WriteRegister(std::size_t offset, std::uint32_t value) {
     case Status::kOffset:
       return;
     case ExtcnfCtrl::kOffset:
-      if ((value & ExtcnfCtrl::kSoftwareOwnsMdio) != 0 &&
-          (firmware_holds_phy_ || (mdio_polls_ > 0 && mdio_polls_-- > 0))) {
-        value &= ~ExtcnfCtrl::kSoftwareOwnsMdio;
-      }
+      if ((value & ExtcnfCtrl::kSoftwareOwnsMdio) == 0) break;
+      if (firmware_holds_phy_ || mdio_polls_ > 0) value &= ~ExtcnfCtrl::kSoftwareOwnsMdio;
+      if (mdio_polls_ > 0) --mdio_polls_;
       break;
     case Mdic::kOffset:
       return WriteMdic(value);
     case Icr::kOffset:
       Reg(Icr::kOffset) &= ~value;
-      signalled_ &= ~value;
       return;
     case Ics::kOffset:
       return SetCause(value);
@@ -246,12 +242,14 @@ void E1000eModel::WriteMdic(std::uint32_t value) {
   } else if ((value & Mdic::kWrite) != 0) {
     WritePhy(phy_register, static_cast<std::uint16_t>(value & Mdic::kDataMask));
   } else {
-    if (phy_register == PhyControl::kRegister && phy_reset_polls_ > 0 && --phy_reset_polls_ == 0) {
-      phy_control_ &= static_cast<std::uint16_t>(~PhyControl::kReset);
+    if (phy_register == PhyControl::kRegister) {
+      if (phy_reset_polls_ > 0) --phy_reset_polls_;
+      if (phy_reset_polls_ == 0) phy_control_ &= static_cast<std::uint16_t>(~PhyControl::kReset);
     }
     value = (value & ~Mdic::kDataMask) | ReadPhy(phy_register);
   }
   Reg(Mdic::kOffset) = value & ~Mdic::kReady;
+  if ((value & Mdic::kInterrupt) != 0) SetCause(Cause::kMdioAccess);
 }
 
 void E1000eModel::WritePhy(unsigned phy_register, std::uint16_t value) {
@@ -351,7 +349,7 @@ bool E1000eModel::TransmitFrame() {
     const std::uint32_t size = Register(Tdlen::kOffset) / std::uint32_t{sizeof(TxDescriptor)};
     Reg(Tdh::kOffset) = (head + 1) % size;
     const bool end = (descriptor.command & TxDescriptor::kEndOfPacket) != 0;
-    if (end && whole) fifo_.push_back(std::move(frame));
+    if (end && whole) fifo_.push_back(std::exchange(frame, {}));
     if ((descriptor.command & TxDescriptor::kReportStatus) != 0 && !Report(at) && Wedge()) {
       return false;
     }
@@ -379,7 +377,7 @@ bool E1000eModel::Gather(const TxDescriptor& descriptor, std::vector<std::byte>&
 }
 
 bool E1000eModel::Report(Iova descriptor) {
-  SetCause(Cause::kTxQueue0);
+  SetCause(Cause::kTxWrittenBack);
   if (reports_held_) {
     held_reports_.push_back(descriptor);
     return true;
@@ -457,25 +455,29 @@ bool E1000eModel::Receive(std::vector<std::byte> frame) {
   if (epoch != epoch_ || (!told && Wedge())) return false;
   Reg(Rdh::kOffset) = (head + static_cast<std::uint32_t>(sizeof(done) / kTailUnit)) %
                       static_cast<std::uint32_t>(Register(Rdlen::kOffset) / kTailUnit);
-  SetCause(Cause::kRxQueue0);
+  SetCause(Cause::kRxTimer);
   if (!rest.empty()) return Receive({rest.begin(), rest.end()});
   return true;
 }
 
+// 7.4.4: a message when a cause is set that is not masked, but not before the throttle's time is
+// over.
 void E1000eModel::RaisePending() {
-  if (!MasterEnabled()) return;
-  for (unsigned i = 0; i < Ivar::kCauses; ++i) {
-    const std::uint32_t cause = Bit(Cause::kMsixShift + i);
-    if ((Register(Icr::kOffset) & Register(Ims::kOffset) & ~signalled_ & cause) == 0) continue;
-    const std::uint32_t entry = Register(Ivar::kOffset) >> (4 * i);
-    signalled_ |= cause;
-    if ((Register(Eiac::kOffset) & cause) != 0) {
-      Reg(Icr::kOffset) &= ~cause;
-      signalled_ &= ~cause;
-      if (!Hardware()) Reg(Ims::kOffset) &= ~cause;
-    }
-    if ((entry & Ivar::kValid) != 0) host().Raise(InterruptKind::kMsix, entry & Ivar::kVectorMask);
+  signalled_ &= Register(Icr::kOffset);
+  const std::uint32_t pending = Register(Icr::kOffset) & Register(Ims::kOffset);
+  if (throttle_ && Clock::now() >= *throttle_) {
+    throttle_.reset();
+    if (!Hardware()) signalled_ = 0;
   }
+  if ((pending & ~signalled_) == 0 || throttle_ || !MasterEnabled()) return;
+  signalled_ |= pending;
+  const std::uint32_t interval = Register(Itr::kOffset) & Itr::kLongest;
+  if (interval != 0 || !Hardware()) {
+    constexpr std::uint32_t kQemusLeast = 500;
+    throttle_ = Clock::now() + std::chrono::nanoseconds(Itr::kUnitNanoseconds) *
+                                   (Hardware() ? interval : std::max(interval, kQemusLeast));
+  }
+  host().Raise(InterruptKind::kMsi, 0);
 }
 
 }  // namespace carryover::e1000e

@@ -6,7 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
-#include <map>
+#include <optional>
 #include <vector>
 
 #include "drivers/e1000e/descriptors.h"
@@ -19,10 +19,8 @@ class E1000eModel final : public DeviceModel {
   // Where QEMU's e1000e is not as the data sheet says.
   enum class Flavour : std::uint8_t {
     kHardware,
-    kQemu,  // takes refused writes for done, masks a cause whose message was sent, resets the PHY
+    kQemu,  // takes refused writes for done, repeats messages, resets the PHY with the rest
   };
-  static constexpr unsigned kVectors = 5;
-
   [[nodiscard]] static ModelIdentity Identity(Flavour flavour = Flavour::kHardware);
 
   explicit E1000eModel(ModelHost& host, Flavour flavour = Flavour::kHardware);
@@ -32,6 +30,7 @@ class E1000eModel final : public DeviceModel {
   void Write(unsigned bar, std::size_t offset, std::size_t size, std::uint64_t value) override;
   void ResetFunction() override;
   void Work() override;
+  [[nodiscard]] std::optional<Clock::time_point> NextDue() const override { return throttle_; }
 
   // The firmware keeps the PHY.
   void SetFirmwareHoldsPhy(bool holds) { firmware_holds_phy_ = holds; }
@@ -107,7 +106,8 @@ class E1000eModel final : public DeviceModel {
   bool reports_held_ = false;
   bool lose_next_ = false;
   bool wedged_ = false;
-  std::uint32_t signalled_ = 0;  // causes whose message was sent
+  std::uint32_t signalled_ = 0;                // causes whose message was sent
+  std::optional<Clock::time_point> throttle_;  // no message before
   std::deque<std::vector<std::byte>> fifo_;
   std::vector<Iova> held_reports_;
   std::uint64_t epoch_ = 0;  // resets so far: what was begun before one is not ended after it
