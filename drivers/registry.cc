@@ -6,6 +6,7 @@
 
 #include "drivers/dmac/dmac.h"
 #include "drivers/dsa/dsa.h"
+#include "drivers/e1000e/e1000e.h"
 #include "drivers/edu/edu.h"
 #include "drivers/igb/igb.h"
 #include "drivers/ioat/ioat.h"
@@ -25,8 +26,9 @@ const DriverEntry* First(Matches matches) {
 }  // namespace
 
 std::span<const DriverEntry* const> Drivers() {
-  static const std::array kDrivers{&dmac::Entry(), &dsa::Entry(),  &edu::Entry(),   &igb::Entry(),
-                                   &ioat::Entry(), &nvme::Entry(), &virtio::Entry()};
+  static const std::array kDrivers{&dmac::Entry(), &dsa::Entry(),   &e1000e::Entry(),
+                                   &edu::Entry(),  &igb::Entry(),   &ioat::Entry(),
+                                   &nvme::Entry(), &virtio::Entry()};
   return kDrivers;
 }
 

@@ -38,6 +38,12 @@ TEST(Registry, FindsTheDriverOfAFunction) {
   EXPECT_EQ(found->name, "igb");
 }
 
+TEST(Registry, TellsNeighboursApart) {
+  const DriverEntry* const found = DriverFor({{.vendor = 0x8086, .device = 0x10d3}, 0x020000});
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(found->name, "e1000e");
+}
+
 TEST(Registry, FindsADriverByTheClass) {
   const DriverEntry* const found = DriverFor({{.vendor = 0x144d, .device = 0xa808}, 0x010802});
   ASSERT_NE(found, nullptr);

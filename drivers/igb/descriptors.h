@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "drivers/ethernet_loopback/frames.h"
 #include "drivers/igb/registers.h"
 
 namespace carryover::igb {
@@ -47,22 +48,8 @@ struct RxDescriptor {
 };
 static_assert(sizeof(RxDescriptor) == 16 && offsetof(RxDescriptor, header) == 8);
 
-// What goes in front of every payload. The MAC and QEMU interpret what a frame begins with (pause
-// frames and other MAC control are eaten, VLAN tags and IP headers are parsed, QEMU drops malformed
-// IP), and frames below 60 bytes are padded. So the payload, which is arbitrary, never comes first:
-// each frame begins with these 64 bytes from the driver's region, and SRRCTL's "split, always use
-// header buffer" (7.1.6) puts them back into the region, the payload alone into the destination.
-// The size is SRRCTL.BSIZEHEADER's unit.
-struct FrameHeader {
-  static constexpr std::uint16_t kEtherType = 0xb588;  // 0x88b5, big endian: IEEE 802 experimental
-
-  std::uint8_t destination[6] = {};
-  std::uint8_t source[6] = {};
-  std::uint16_t ether_type = kEtherType;
-  std::uint16_t reserved = 0;
-  std::uint32_t slot = 0;  // index of the receive descriptor that the frame is meant for
-  std::uint8_t unused[44] = {};
-};
-static_assert(sizeof(FrameHeader) == Srrctl::kHeaderUnit && offsetof(FrameHeader, slot) == 16);
+// SRRCTL's "split, always use header buffer" (7.1.6) takes it off: its size is SRRCTL.BSIZEHEADER's
+// unit.
+using FrameHeader = ethernet_loopback::FrameHeader<Srrctl::kHeaderUnit>;
 
 }  // namespace carryover::igb

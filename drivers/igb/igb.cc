@@ -5,10 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
-#include <limits>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "drivers/contract/contract_driver.h"
@@ -18,7 +15,11 @@
 namespace carryover::igb {
 namespace {
 
-constexpr std::size_t kPage = 4096;
+using ethernet_loopback::ForEachFrame;
+using ethernet_loopback::ForEachPiece;
+using ethernet_loopback::Frame;
+using ethernet_loopback::kPage;
+using ethernet_loopback::TxDescriptors;
 
 // Never more than a quarter of a second on the ring at 1 Gb/s; some 130 frames.
 constexpr std::size_t kMaxCopy = std::size_t{1} << 20;
@@ -32,30 +33,6 @@ constexpr DriverTraits kTraits{.name = "igb",
                                .max_copy_bytes = kMaxCopy,
                                .max_in_flight = kMaxInFlight,
                                .interrupt = InterruptKind::kMsix};
-
-// Bytes of the next frame of what is left of a copy. Frames end where pages of the source end, so
-// that each lies in at most two pages: QEMU maps a transmit buffer in one piece, and drops the
-// frame if the pages are not neighbours in physical memory. Hardware does not care.
-std::uint32_t FrameBytes(const DmaCopy& rest) {
-  const std::size_t room = kFramePayload - rest.source % kPage;
-  return static_cast<std::uint32_t>(std::min(room, rest.length));
-}
-
-// Calls `visit(source, destination, bytes)` for each frame of a copy.
-template <typename Visit>
-void ForEachFrame(DmaCopy rest, Visit visit) {
-  while (rest.length != 0) {
-    const std::uint32_t bytes = FrameBytes(rest);
-    visit(rest.source, rest.destination, bytes);
-    rest.source += bytes;
-    rest.destination += bytes;
-    rest.length -= bytes;
-  }
-}
-
-std::uint32_t TxDescriptors(Iova source, std::uint32_t bytes) {
-  return 1 + static_cast<std::uint32_t>((source % kPage + bytes + kPage - 1) / kPage);
-}
 
 class IgbEngine final : public Engine {
  public:
@@ -87,12 +64,6 @@ class IgbEngine final : public Engine {
                                       bool running) override;
 
  private:
-  struct Frame {
-    Iova source = 0;
-    Iova destination = 0;
-    std::uint32_t bytes = 0;
-  };
-
   void UseRings(DmaRegion rings);
   [[nodiscard]] Rings OurRings() const;
   [[nodiscard]] Iova At(std::size_t offset) const { return rings_.iova + offset; }
@@ -155,10 +126,7 @@ Result<void> IgbEngine::Reset(Deadline deadline) {
 
 Result<void> IgbEngine::BringUp(DmaRegion rings, Deadline deadline) {
   UseRings(rings);
-  FrameHeader header;
-  constexpr std::uint64_t kStation = Mac::StationAddress();
-  std::memcpy(header.destination, &kStation, sizeof(header.destination));
-  std::memcpy(header.source, &kStation, sizeof(header.source));
+  FrameHeader header = FrameHeader::To(Mac::StationAddress());
   for (; header.slot < kRxRingSize; ++header.slot) memory_->tx_headers[header.slot] = header;
 
   if (auto loop = mac_->StartLoopback(deadline); !loop) return loop;
@@ -177,9 +145,9 @@ bool IgbEngine::HasRoom(std::span<const DmaCopy> copies) const {
   std::size_t frames = posted_.size();
   std::size_t descriptors = tx_posted_;
   for (const DmaCopy& copy : copies) {
-    ForEachFrame(copy, [&](Iova source, Iova, std::uint32_t bytes) {
+    ForEachFrame(copy, kFramePayload, [&](const Frame& frame) {
       ++frames;
-      descriptors += TxDescriptors(source, bytes);
+      descriptors += TxDescriptors(frame);
     });
   }
   // A ring whose tail meets its head is empty: one descriptor stays unused.
@@ -189,9 +157,7 @@ bool IgbEngine::HasRoom(std::span<const DmaCopy> copies) const {
 void IgbEngine::Post(std::span<const DmaCopy> copies) {
   const std::size_t before = posted_.size();
   for (const DmaCopy& copy : copies) {
-    ForEachFrame(copy, [&](Iova source, Iova destination, std::uint32_t bytes) {
-      posted_.push_back({source, destination, bytes});
-    });
+    ForEachFrame(copy, kFramePayload, [&](const Frame& frame) { posted_.push_back(frame); });
   }
   for (std::size_t i = before; i < posted_.size(); ++i) {
     PutFrame(posted_[i], i + 1 == posted_.size());
@@ -220,15 +186,11 @@ void IgbEngine::PutFrame(const Frame& frame, bool last) {
     ++tx_posted_;
   };
   put(At(offsetof(RegionLayout, tx_headers) + slot * sizeof(FrameHeader)), sizeof(FrameHeader), 0);
-  for (std::uint32_t done = 0; done < frame.bytes;) {
-    const Iova address = frame.source + done;
-    const auto bytes = static_cast<std::uint32_t>(
-        std::min<std::size_t>(kPage - address % kPage, frame.bytes - done));
-    done += bytes;
+  ForEachPiece(frame, [&](Iova address, std::uint32_t bytes) {
+    const bool end = address + bytes == frame.source + frame.bytes;
     put(address, bytes,
-        done < frame.bytes ? 0
-                           : TxDescriptor::kEndOfPacket | (last ? TxDescriptor::kReportStatus : 0));
-  }
+        end ? TxDescriptor::kEndOfPacket | (last ? TxDescriptor::kReportStatus : 0) : 0);
+  });
 }
 
 void IgbEngine::RingDoorbell() {
