@@ -15,7 +15,7 @@ static_assert(std::endian::native == std::endian::little);
 
 using FrameHeader = ethernet_loopback::FrameHeader<Psrctl::kHeaderUnit>;
 
-// Legacy transmit descriptor, 7.2.3. Written back only where RS is set: then `status` has kDone.
+// Legacy transmit descriptor, 7.2. Written back only where RS is set: then `status` has kDone.
 struct TxDescriptor {
   static constexpr std::uint32_t kLengthMask = 0xffff;
   static constexpr std::uint32_t kMaxLength = 16288;

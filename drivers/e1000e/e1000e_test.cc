@@ -276,6 +276,7 @@ TEST_F(E1000e, TellsALostFrame) {
 // What was transmitted and not received when the queues stopped would arrive after the resume.
 TEST_F(E1000e, ResumeEmptiesTheFifos) {
   Start();
+  ExpectCopies();  // so that what is posted again goes to other slots
   model().SetFifoHeld(true);
   const std::vector<DmaCopy> copies{InPool(0, 8192, 100), InPool(100, 16384, 100)};
   ASSERT_OK(driver_->Copy(copies));

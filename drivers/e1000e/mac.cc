@@ -47,7 +47,7 @@ Result<void> Mac::Poll(Done done, std::chrono::nanoseconds interval, Deadline de
                                      Read(Status::kOffset), Read(Ctrl::kOffset)));
 }
 
-// 3.1.3.10: the function issues no new requests, and says when the last one is done.
+// The function issues no new requests, and says when the last one is done.
 Result<void> Mac::DisableMaster(Deadline deadline) {
   // RST is still set if an earlier reset never ended; to write it back would begin another.
   Change(Ctrl::kOffset, Ctrl::kReset, Ctrl::kGioMasterDisable);
@@ -128,7 +128,7 @@ Result<void> Mac::WritePhy(unsigned phy_register, std::uint16_t value, Deadline 
 }
 
 // The speed of the loopback is that of the MAC's side without a link, and takes effect at a reset
-// of the PHY (9, register 21 of page 2).
+// of the PHY (MAC specific control, page 2).
 Result<void> Mac::SetUpPhy(Deadline deadline) {
   if (auto paged = WritePhy(PhyPage::kRegister, PhyMacControl::kPage, deadline); !paged) {
     return paged;

@@ -14,7 +14,7 @@ namespace carryover::e1000e {
 inline constexpr std::uint32_t kTxRingSize = 4096;  // descriptors
 inline constexpr std::uint32_t kRxRingSize = 2048;  // frames
 
-// Bytes that a frame carries: two pages. The 82574 takes frames of 9018 bytes (1.2, jumbo frames).
+// Bytes that a frame carries: two pages. The 82574 takes frames of 9018 bytes (jumbo frames).
 inline constexpr std::uint32_t kFramePayload = 8192;
 inline constexpr std::uint32_t kMaxFrame = 9018;  // with CRC
 static_assert(sizeof(FrameHeader) + kFramePayload + 4 <= kMaxFrame);

@@ -190,7 +190,7 @@ struct Txdctl {
   static constexpr std::uint32_t kDescriptorUnits = Bit(24);  // WTHRESH 0: at once
 };
 
-// 9: PHY registers
+// PHY registers
 struct PhyControl {  // on page 0; IEEE 802.3, 22.2.4.1
   static constexpr unsigned kRegister = 0;
   static constexpr std::uint16_t kSpeed1000 = 0x0040;

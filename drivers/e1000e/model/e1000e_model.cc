@@ -386,9 +386,10 @@ bool E1000eModel::Report(Iova descriptor) {
   return host().DmaWrite(descriptor + offsetof(TxDescriptor, status), BytesOf(done));
 }
 
+// A frame waits for a descriptor.
 void E1000eModel::DrainFifo() {
   while (!fifo_held_ && !fifo_.empty() && !wedged_ && MasterEnabled() &&
-         Has(Rctl::kOffset, Rctl::kEnable)) {
+         Has(Rctl::kOffset, Rctl::kEnable) && Register(Rdh::kOffset) != Register(Rdt::kOffset)) {
     auto frame = std::move(fifo_.front());
     fifo_.pop_front();
     if (frame.size() < kMinFrame) frame.resize(kMinFrame);
