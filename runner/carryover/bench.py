@@ -68,6 +68,7 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
         self._recorder: ConsoleRecorder | None = None
         self._waiter: threading.Thread | None = None
         self.device_models: DeviceModels | None = None
+        self.violations: list[str] = []  # DeviceModels.violations, until somebody takes them
 
     @property
     def pid(self) -> int:
@@ -180,6 +181,7 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
     def _end_models(self) -> None:
         if self.device_models is not None:
             self.device_models.close()
+            self.violations += self.device_models.violations
             self.device_models = None
 
     def on(self) -> None:

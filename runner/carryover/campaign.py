@@ -29,6 +29,7 @@ class Campaign:
     Attributes:
         results: All results so far, in the order in which they became known.
         kernel_faults: What the kernel complained of itself and survived (kernel_messages.py).
+        violations: What drivers did that a device's specification forbids, as its model says.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Campaign:
         self._probed = False
         self.results: list[TestResult] = []
         self.kernel_faults: list[str] = []
+        self.violations: list[str] = []
 
     @property
     def boots(self) -> list[BootIdentity]:
@@ -97,6 +99,14 @@ class Campaign:
             self._display.note(f"kernel fault: {text}")
         self._strategy.watch.health.faults.clear()
 
+    def _complain_of_drivers(self) -> None:
+        machine = self._strategy.machine
+        for text in machine.violations:
+            self.violations.append(text)
+            self._output.violation(text)
+            self._display.note(f"forbidden by the device's specification: {text}")
+        machine.violations.clear()
+
     def _power_cycle(self, batch: Batch) -> Results:
         """A batch from power-on to power-off."""
         try:
@@ -105,6 +115,7 @@ class Campaign:
             self._output.running(None)
             self._strategy.power_off()
             self._complain_of_kernel()
+            self._complain_of_drivers()
 
     def _phases(self, batch: Batch) -> Results:
         self._cold_boot()

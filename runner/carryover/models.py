@@ -41,6 +41,10 @@ class _Running:
 class DeviceModels:
     """The models of one power cycle of a machine.
 
+    Attributes:
+        violations: After close(), what was done with the devices that their specifications forbid:
+            a driver's fault, which its device may have survived.
+
     Args:
         program: ``carryover-model``.
         models: Which device, by the name of its socket.
@@ -53,6 +57,8 @@ class DeviceModels:
         self._logs = logs
         self._running: dict[str, _Running] = {}
         self._ending = False
+        self._logged: dict[str, int] = {}  # bytes of each log that are older than this object
+        self.violations: list[str] = []
         # The name of a unix socket has 107 bytes at most: not below the output folder.
         self._folder = Path(tempfile.mkdtemp(prefix="carryover-models-"))
 
@@ -74,10 +80,12 @@ class DeviceModels:
 
     def _start(self, name: str, device: str, watch: Watch) -> None:
         log = self._logs / f"{name}.log"
+        events = self._events(name)
+        self._logged[name] = events.stat().st_size if events.exists() else 0
         words = [self._program, "--device", device]
         words += ["--socket", str(self._folder / name)]
         words += ["--control", str(self._folder / f"{name}.control")]
-        words += ["--log", str(self._logs / f"{name}.jsonl")]
+        words += ["--log", str(events)]
         if setpriv := shutil.which("setpriv"):
             words = [setpriv, "--pdeathsig", "KILL", *words]
         said = log.open("ab")
@@ -137,6 +145,22 @@ class DeviceModels:
         """Of a model's process."""
         return self._running[name].child.pid
 
+    def _events(self, name: str) -> Path:
+        return self._logs / f"{name}.jsonl"
+
+    def _read_violations(self, name: str) -> None:
+        events = self._events(name)
+        if not events.exists():
+            return
+        with events.open("rb") as log:
+            log.seek(self._logged[name])
+            for line in log:
+                # The last line of a model that was killed may be cut short.
+                if b'"violation"' in line and line.endswith(b"\n"):
+                    event = json.loads(line)
+                    if event["event"] == "violation":
+                        self.violations.append(f"model {name}: {event['what']}")
+
     def close(self) -> None:
         """Ends all; QEMU is gone by then. Idempotent."""
         self._ending = True
@@ -153,6 +177,8 @@ class DeviceModels:
             if running.child.stdout is not None:
                 running.child.stdout.close()
             running.said.close()
+        for name in self._running:
+            self._read_violations(name)
         self._running.clear()
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._folder)

@@ -165,7 +165,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     ours = session.config.stash.get(_SESSION, None)
     if ours is not None:
         ours.finish(how_it_ended(int(session.exitstatus)))
-        if session.exitstatus == pytest.ExitCode.OK and ours.kernel_faults:
+        if session.exitstatus == pytest.ExitCode.OK and ours.complaints:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
     try:
         yield

@@ -92,6 +92,10 @@ class RunOutput:
         """The first line of what the kernel complained of; console.log has all of it."""
         self._record({"event": "kernel-fault", "text": text, "time": time.time()})
 
+    def violation(self, text: str) -> None:
+        """What a driver did that its device's specification forbids."""
+        self._record({"event": "violation", "text": text, "time": time.time()})
+
     def result(self, result: TestResult, info: TestInfo) -> Path:
         """Writes a test's log and its result, and returns the log's path."""
         log = log_path(self.directory, result.name)

@@ -224,9 +224,12 @@ class CarryoverSession:
         return True  # without a campaign, the directory is what was complained of already
 
     @property
-    def kernel_faults(self) -> list[str]:
-        """What the kernels complained of and survived: no test's verdict, but not a good run."""
-        return self._campaign.kernel_faults if self._campaign else []
+    def complaints(self) -> list[tuple[str, str]]:
+        """What kernels and device models complained of: no test's verdict, but not a good run."""
+        if self._campaign is None:
+            return []
+        faults = [("kernel fault", text) for text in self._campaign.kernel_faults]
+        return faults + [("forbidden", text) for text in self._campaign.violations]
 
     def complain(self, text: str) -> None:
         """One clear message."""
@@ -247,7 +250,7 @@ class CarryoverSession:
         if kernel := self._config.getoption("carryover_kernel"):
             facts.append(("kexec into", kernel))
         facts += [("unexplained", text) for text in self._campaign.unexplained]
-        facts += [("kernel fault", text) for text in self.kernel_faults[:_SHOWN_BOOTS]]
+        facts += self.complaints[:_SHOWN_BOOTS]
         self._display.summary(self._campaign.results, _short(self._directory), facts)
 
 

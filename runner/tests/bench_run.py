@@ -30,13 +30,13 @@ def variables_missing() -> list[str]:
 class BenchRun:
     """Runs hidden tests on QEMU; the environment may be edited first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Path = ENVIRONMENT) -> None:
         self.folder = folder
         self.out = folder / "out"
         self.options: list[str] = []
         self.incoming = ""
-        self.environment = folder / "bench.yaml"
-        self.environment.write_text(ENVIRONMENT.read_text())
+        self.environment = folder / environment.name
+        self.environment.write_text(environment.read_text())
         (folder / "pytest.ini").write_text("[pytest]\n")
 
     def edit(self, old: str, new: str) -> None:

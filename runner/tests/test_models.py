@@ -79,6 +79,23 @@ def test_one_that_dies_is_trouble_of_the_bench(models: DeviceModels) -> None:
     assert died.value.verdict is Verdict.INFRA
 
 
+def test_what_a_device_forbids_is_told_once_all_have_ended(
+    program: str, models: DeviceModels, tmp_path: Path
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    old = '{"t":1,"event":"violation","what":"of an earlier power cycle"}\n'
+    (logs / "first.jsonl").write_text(old)
+    models.start(Watch())
+    with (logs / "first.jsonl").open("a") as log:
+        log.write('{"t":2,"event":"dma","address":"violation"}\n')
+        log.write('{"t":3,"event":"violation","what":"the ring is not enabled"}\n')
+        log.write('{"t":4,"event":"violation","wh')
+    assert models.violations == []
+    models.close()
+    assert models.violations == ["model first: the ring is not enabled"]
+
+
 def test_one_that_is_ended_is_none(models: DeviceModels) -> None:
     watch = Watch()
     models.start(watch)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import FakeBench
 
@@ -119,6 +121,16 @@ def test_a_kernel_that_warns_is_not_a_good_run(fake: FakeBench) -> None:
     assert "kernel fault" in run.output
     faults = [r["text"] for r in run.records if r["event"] == "kernel-fault"]
     assert faults == ["WARNING: possible recursive locking detected"]
+
+
+def test_a_driver_that_does_what_is_forbidden_makes_no_good_run(fake: FakeBench) -> None:
+    fake.variables["CARRYOVER_FAKE_VIOLATION"] = "model dsa: the ring is not enabled"
+    run = fake.run_tests("Memory.Passes")
+    assert run.verdicts == {"Memory.Passes": "PASS"}
+    assert run.status == 1
+    assert re.search(r"^forbidden +model dsa: the ring is not enabled", run.output, re.MULTILINE)
+    violations = [r["text"] for r in run.records if r["event"] == "violation"]
+    assert violations == ["model dsa: the ring is not enabled"]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ class FakeMachine(BenchDriver):
         assert self._recorder.join(5)
         self.monitor.join(5)  # what it still has to say belongs to this power cycle
         assert not self.monitor.is_alive()
+        if forbidden := os.environ.get("CARRYOVER_FAKE_VIOLATION"):
+            self.violations.append(forbidden)
 
     @staticmethod
     def _end_of(path: Path) -> None:
