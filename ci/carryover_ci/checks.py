@@ -208,9 +208,9 @@ def _main() -> None:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also cause each of the runner's verdicts for real, build the kernel with each patch "
-        "more, run the suite on a debug kernel, with ten kexecs in a row, and 100 times, and try "
-        "all mutants",
+        help="also start and stop every device 100 times, cause each of the runner's verdicts for "
+        "real, build the kernel with each patch more, run the suite on a debug kernel, with ten "
+        "kexecs in a row, and 100 times, and try all mutants",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
@@ -238,6 +238,8 @@ def _main() -> None:
     _bench(table, "reference", "--reference")
     _bench(table, "bridges", "--reference", *_BRIDGES)
     if arguments.full:
+        restarts = ("--carryover-soak", "50", "-k", "StartsAndStopsManyTimes")
+        _bench(table, "restarts", *_DRIVERS, *restarts)
         _bench(table, "debug", "--reference", "--debug")
         table.command("verdicts", ROOT / "ci" / "bench", "--runner-tests", show=True)
         _bench(table, "chain", "--reference", "--carryover-chain", "10", "-k", "KexecAfterKexec")
