@@ -68,6 +68,8 @@ def rates(lines: Iterable[dict[str, Any]]) -> list[Rate]:
         raise Failure("the run has no results of *Batch")
     found = []
     for driver, of in notes.items():
+        if "page_MBps" not in of:
+            raise Failure(f"{driver}: the run has no result of CopiesAPageAlone")
         lengths = _LENGTHS if f"batch_MBps_{_LENGTHS[0]}" in of else ()
         found.append(
             Rate(

@@ -43,6 +43,11 @@ def test_a_batch_that_does_not_win_is_no_figure() -> None:
         rates([result("DsaBatch.WinsOverOneAtATime", "FAIL", **BATCH)])
 
 
+def test_a_run_of_half_the_tests_is_refused() -> None:
+    with pytest.raises(Failure, match="dsa: the run has no result of CopiesAPageAlone"):
+        rates([result("DsaBatch.WinsOverOneAtATime", **BATCH)])
+
+
 def test_a_run_without_rates_is_refused() -> None:
     with pytest.raises(Failure, match="no results"):
         rates([result("DsaDevice.CopiesItsMaximum")])
