@@ -411,13 +411,23 @@ bool E1000eModel::Accepts(const std::vector<std::byte>& frame) const {
 }
 
 bool E1000eModel::Receive(std::vector<std::byte> frame) {
-  const std::uint32_t head = Register(Rdh::kOffset);
-  if (!Accepts(frame) || head == Register(Rdt::kOffset)) return true;
+  if (!Accepts(frame)) return true;
   const bool bad = TakeFailure();
   if (bad && !Has(Rctl::kOffset, Rctl::kStoreBadPackets)) return true;
   if (EtherType(frame) == 0x0800 || EtherType(frame) == 0x86dd) {
     Violation("a frame with an IP header, which is split behind it: not modelled");
   }
+  if (!Has(Rctl::kOffset, Rctl::kStripCrc)) frame.resize(frame.size() + kCrc);
+  std::span<const std::byte> rest = frame;
+  // What no descriptor is left for is lost.
+  while (!rest.empty() && Register(Rdh::kOffset) != Register(Rdt::kOffset)) {
+    if (!Store(rest, bad)) return false;
+  }
+  return true;
+}
+
+bool E1000eModel::Store(std::span<const std::byte>& rest, bool bad) {
+  const std::uint32_t head = Register(Rdh::kOffset);
   const std::uint64_t epoch = epoch_;
   const Iova at = RingBase(Rdbal::kOffset) + head * kTailUnit;
   RxDescriptor descriptor;
@@ -432,14 +442,13 @@ bool E1000eModel::Receive(std::vector<std::byte> frame) {
   const std::array<std::size_t, 4> room{
       (sizes & Psrctl::kHeaderMask) * std::size_t{Psrctl::kHeaderUnit}, data(Psrctl::kData1Shift),
       data(Psrctl::kData2Shift), data(Psrctl::kData3Shift)};
-  if (!Has(Rctl::kOffset, Rctl::kStripCrc)) frame.resize(frame.size() + kCrc);
   std::array<std::uint64_t, 4> lengths{};
-  std::span<const std::byte> rest = frame;
   for (std::size_t i = 0; i < room.size() && !rest.empty(); ++i) {
     const auto part = rest.first(std::min(room[i], rest.size()));
     if (part.empty()) continue;
     if (descriptor.words[i] == 0 || descriptor.words[i] == RxDescriptor::kNoBuffer) {
       Violation("no buffer where PSRCTL says that there is one");
+      rest = {};
       return true;
     }
     const bool written = host().DmaWrite(descriptor.words[i], part);
@@ -457,7 +466,6 @@ bool E1000eModel::Receive(std::vector<std::byte> frame) {
   Reg(Rdh::kOffset) = (head + static_cast<std::uint32_t>(sizeof(done) / kTailUnit)) %
                       static_cast<std::uint32_t>(Register(Rdlen::kOffset) / kTailUnit);
   SetCause(Cause::kRxTimer);
-  if (!rest.empty()) return Receive({rest.begin(), rest.end()});
   return true;
 }
 

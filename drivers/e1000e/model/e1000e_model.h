@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "drivers/e1000e/descriptors.h"
@@ -86,6 +87,9 @@ class E1000eModel final : public DeviceModel {
   void DrainFifo();
   [[nodiscard]] bool Accepts(const std::vector<std::byte>& frame) const;
   [[nodiscard]] bool Receive(std::vector<std::byte> frame);
+  // Puts as much of a frame as fits into the buffers of the next descriptor; the rest stays in
+  // `rest`. False if the model is not to go on.
+  [[nodiscard]] bool Store(std::span<const std::byte>& rest, bool bad);
   void SetCause(std::uint32_t causes) { Reg(Icr::kOffset) |= causes; }
   void RaisePending();
 
