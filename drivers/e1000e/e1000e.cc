@@ -7,19 +7,18 @@
 #include <atomic>
 #include <limits>
 #include <memory>
-#include <vector>
 
 #include "drivers/contract/contract_driver.h"
 #include "drivers/e1000e/mac.h"
 #include "drivers/e1000e/region.h"
+#include "drivers/ethernet_loopback/posted_frames.h"
 
 namespace carryover::e1000e {
 namespace {
 
-using ethernet_loopback::ForEachFrame;
 using ethernet_loopback::ForEachPiece;
 using ethernet_loopback::Frame;
-using ethernet_loopback::TxDescriptors;
+using ethernet_loopback::PostedFrames;
 
 // Some 130 frames.
 constexpr std::size_t kMaxCopy = std::size_t{1} << 20;
@@ -53,17 +52,21 @@ class E1000eEngine final : public Engine {
     return mac_->EndLoopback(deadline);
   }
   [[nodiscard]] Result<void> CheckCopy(const DmaCopy& copy) const override;
-  [[nodiscard]] bool HasRoom(std::span<const DmaCopy> copies) const override;
+  [[nodiscard]] bool HasRoom(std::span<const DmaCopy> copies) const override {
+    return posted_.HasRoom(copies);
+  }
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
-  [[nodiscard]] std::size_t Outstanding() const override;
+  [[nodiscard]] std::size_t Outstanding() const override { return posted_.Outstanding(); }
   [[nodiscard]] Result<void> RaiseInterrupt() override {
     mac_->RaiseInterrupt();
     return {};
   }
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
-  [[nodiscard]] RingPositions Positions() const override { return {tx_tail_, rx_tail_}; }
+  [[nodiscard]] RingPositions Positions() const override {
+    return {posted_.tx_tail(), posted_.rx_tail()};
+  }
   [[nodiscard]] Result<void> TakeOver(DmaRegion rings, const RingPositions& positions,
                                       bool running) override;
 
@@ -72,7 +75,6 @@ class E1000eEngine final : public Engine {
   [[nodiscard]] Result<void> SetUp(Deadline deadline);
   [[nodiscard]] Rings OurRings() const;
   [[nodiscard]] Iova At(std::size_t offset) const { return rings_.iova + offset; }
-  void ForgetPosted(std::uint32_t rx_tail, std::uint32_t tx_tail);
   void PutFrame(const Frame& frame, bool last);
   void RingDoorbell();
   [[nodiscard]] Result<bool> ReapFrame();
@@ -83,12 +85,7 @@ class E1000eEngine final : public Engine {
   std::unique_ptr<Mac> mac_;  // null before Open()
   DmaRegion rings_;
   RegionLayout* memory_ = nullptr;
-  std::uint32_t rx_tail_ = 0;    // the slot that the next frame goes to
-  std::uint32_t tx_tail_ = 0;    // where the next transmit descriptor goes
-  std::uint32_t tx_posted_ = 0;  // transmit descriptors since all was reaped
-  std::uint32_t tx_last_ = 0;    // the last posted one, which reports its status
-  std::vector<Frame> posted_;    // since all was reaped
-  std::size_t reaped_ = 0;       // how many of posted_ have arrived
+  PostedFrames posted_{kRxRingSize, kTxRingSize, kFramePayload};
 };
 
 Result<void> E1000eEngine::Open() {
@@ -102,7 +99,6 @@ Result<void> E1000eEngine::Open() {
 void E1000eEngine::UseRings(DmaRegion rings) {
   rings_ = rings;
   memory_ = reinterpret_cast<RegionLayout*>(rings.memory.data());
-  posted_.reserve(kRxRingSize);
 }
 
 Rings E1000eEngine::OurRings() const {
@@ -112,16 +108,8 @@ Rings E1000eEngine::OurRings() const {
           .rx_bytes = sizeof(RegionLayout::rx)};
 }
 
-void E1000eEngine::ForgetPosted(std::uint32_t rx_tail, std::uint32_t tx_tail) {
-  rx_tail_ = rx_tail;
-  tx_tail_ = tx_tail;
-  tx_posted_ = 0;
-  posted_.clear();
-  reaped_ = 0;
-}
-
 Result<void> E1000eEngine::Reset(Deadline deadline) {
-  ForgetPosted(0, 0);
+  posted_.Forget(0, 0);
   return mac_->Reset(deadline);
 }
 
@@ -149,46 +137,23 @@ Result<void> E1000eEngine::CheckCopy(const DmaCopy& copy) const {
                           copy.length, copy.destination));
 }
 
-bool E1000eEngine::HasRoom(std::span<const DmaCopy> copies) const {
-  std::size_t frames = posted_.size();
-  std::size_t descriptors = tx_posted_;
-  for (const DmaCopy& copy : copies) {
-    ForEachFrame(copy, kFramePayload, [&](const Frame& frame) {
-      ++frames;
-      descriptors += TxDescriptors(frame);
-    });
-  }
-  // A ring whose tail meets its head is empty: one descriptor stays unused.
-  return frames < kRxRingSize && descriptors < kTxRingSize;
-}
-
 void E1000eEngine::Post(std::span<const DmaCopy> copies) {
-  const std::size_t before = posted_.size();
-  for (const DmaCopy& copy : copies) {
-    ForEachFrame(copy, kFramePayload, [&](const Frame& frame) { posted_.push_back(frame); });
-  }
-  for (std::size_t i = before; i < posted_.size(); ++i) {
-    PutFrame(posted_[i], i + 1 == posted_.size());
-  }
+  posted_.Post(copies, [this](const Frame& frame, bool last) { PutFrame(frame, last); });
   RingDoorbell();
 }
 
 // Fills the next receive descriptor and the frame's transmit descriptors. `last`: of the batch;
 // only there the device is asked to report, as a report says that all before is done, too.
 void E1000eEngine::PutFrame(const Frame& frame, bool last) {
-  const std::uint32_t slot = rx_tail_;
+  const std::uint32_t slot = posted_.TakeRx();
   memory_->rx_headers[slot] = {};
   memory_->rx[slot] = {
       .words = {At(offsetof(RegionLayout, rx_headers) + slot * sizeof(FrameHeader)),
                 frame.destination, RxDescriptor::kNoBuffer, RxDescriptor::kNoBuffer}};
-  rx_tail_ = (rx_tail_ + 1) % kRxRingSize;
 
   const auto put = [this](Iova address, std::uint32_t bytes, std::uint32_t flags) {
-    memory_->tx[tx_tail_] = {
+    memory_->tx[posted_.TakeTx()] = {
         .address = address, .command = bytes | TxDescriptor::kInsertCrc | flags, .status = 0};
-    tx_last_ = tx_tail_;
-    tx_tail_ = (tx_tail_ + 1) % kTxRingSize;
-    ++tx_posted_;
   };
   put(At(offsetof(RegionLayout, tx_headers) + slot * sizeof(FrameHeader)), sizeof(FrameHeader), 0);
   ForEachPiece(frame, [&](Iova address, std::uint32_t bytes) {
@@ -200,18 +165,17 @@ void E1000eEngine::PutFrame(const Frame& frame, bool last) {
 
 void E1000eEngine::RingDoorbell() {
   DmaWriteBarrier();
-  mac_->Post(RxTail(rx_tail_), tx_tail_);
+  mac_->Post(RxTail(posted_.rx_tail()), posted_.tx_tail());
 }
 
 // Takes note of the next posted frame, if it has arrived. False if it has not.
 Result<bool> E1000eEngine::ReapFrame() {
-  const auto slot = static_cast<std::uint32_t>(
-      (rx_tail_ + kRxRingSize - (posted_.size() - reaped_)) % kRxRingSize);
+  const std::uint32_t slot = posted_.NextSlot();
   auto& words = memory_->rx[slot].words;
   const auto load = [&words](std::size_t word) {
     return std::atomic_ref(words[word]).load(std::memory_order_acquire);
   };
-  const Frame& frame = posted_[reaped_];
+  const Frame& frame = posted_.Next();
   const std::uint64_t lengths = load(RxDescriptor::kLengths);
   const std::uint64_t status = load(RxDescriptor::kStatus);
   const bool fine = (status & RxDescriptor::kEndOfPacket) != 0 &&
@@ -231,28 +195,23 @@ Result<bool> E1000eEngine::ReapFrame() {
       header.ether_type != FrameHeader::kEtherType) {
     return Fail(EIO, fmt::format("e1000e: frame {} of {} ({} bytes to IOVA {:#x}) arrived wrong: "
                                  "status {:#018x}, lengths {:#018x}, meant for slot {}, in slot {}",
-                                 reaped_, posted_.size(), frame.bytes, frame.destination, status,
-                                 lengths, header.slot, slot));
+                                 posted_.arrived(), posted_.size(), frame.bytes, frame.destination,
+                                 status, lengths, header.slot, slot));
   }
-  ++reaped_;
+  posted_.NextArrived();
   return true;
 }
 
 bool E1000eEngine::TransmitDone() const {
-  return (std::atomic_ref(memory_->tx[tx_last_].status).load(std::memory_order_acquire) &
+  return (std::atomic_ref(memory_->tx[posted_.tx_last()].status).load(std::memory_order_acquire) &
           TxDescriptor::kDone) != 0;
 }
 
 Result<bool> E1000eEngine::Reap() {
-  if (reaped_ != posted_.size()) return ReapFrame();
+  if (!posted_.AllArrived()) return ReapFrame();
   if (posted_.empty() || !TransmitDone()) return false;
-  ForgetPosted(rx_tail_, tx_tail_);
+  posted_.Forget();
   return true;
-}
-
-// When the last frame has arrived, its transmit descriptors are the device's until it says so.
-std::size_t E1000eEngine::Outstanding() const {
-  return posted_.empty() ? 0 : std::max<std::size_t>(posted_.size() - reaped_, 1);
 }
 
 Result<void> E1000eEngine::Halt(Deadline deadline) {
@@ -273,12 +232,12 @@ Result<void> E1000eEngine::Continue(Deadline deadline) {
   }
   // Frames may be in the FIFOs, and nothing but a reset removes them. What had not arrived is
   // posted again from slot 0.
-  const std::vector<Frame> again(posted_.begin() + static_cast<std::ptrdiff_t>(reaped_),
-                                 posted_.end());
-  if (auto reset = Reset(deadline); !reset) return reset;
-  if (auto up = SetUp(deadline); !up) return up;
-  posted_ = again;
-  for (std::size_t i = 0; i < posted_.size(); ++i) PutFrame(posted_[i], i + 1 == posted_.size());
+  const auto start = [&]() -> Result<void> {
+    if (auto reset = mac_->Reset(deadline); !reset) return reset;
+    return SetUp(deadline);
+  };
+  const auto put = [this](const Frame& frame, bool last) { PutFrame(frame, last); };
+  if (auto again = posted_.PostAgain(start, put); !again) return again;
   if (!posted_.empty()) RingDoorbell();
   return {};
 }
@@ -296,7 +255,7 @@ Result<void> E1000eEngine::TakeOver(DmaRegion rings, const RingPositions& positi
                                  "{}: it was reset or used since",
                                  running ? "running" : "stopped"));
   }
-  ForgetPosted(rx_tail, tx_tail);
+  posted_.Forget(rx_tail, tx_tail);
   return {};
 }
 

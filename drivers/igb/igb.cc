@@ -6,20 +6,19 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
-#include <vector>
 
 #include "drivers/contract/contract_driver.h"
+#include "drivers/ethernet_loopback/posted_frames.h"
 #include "drivers/igb/mac.h"
 #include "drivers/igb/region.h"
 
 namespace carryover::igb {
 namespace {
 
-using ethernet_loopback::ForEachFrame;
 using ethernet_loopback::ForEachPiece;
 using ethernet_loopback::Frame;
 using ethernet_loopback::kPage;
-using ethernet_loopback::TxDescriptors;
+using ethernet_loopback::PostedFrames;
 
 // Never more than a quarter of a second on the ring at 1 Gb/s; some 130 frames.
 constexpr std::size_t kMaxCopy = std::size_t{1} << 20;
@@ -49,17 +48,21 @@ class IgbEngine final : public Engine {
     return mac_->EndLoopback(deadline);
   }
   [[nodiscard]] Result<void> CheckCopy(const DmaCopy& copy) const override;
-  [[nodiscard]] bool HasRoom(std::span<const DmaCopy> copies) const override;
+  [[nodiscard]] bool HasRoom(std::span<const DmaCopy> copies) const override {
+    return posted_.HasRoom(copies);
+  }
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
-  [[nodiscard]] std::size_t Outstanding() const override;
+  [[nodiscard]] std::size_t Outstanding() const override { return posted_.Outstanding(); }
   [[nodiscard]] Result<void> RaiseInterrupt() override {
     mac_->RaiseInterrupt();
     return {};
   }
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
-  [[nodiscard]] RingPositions Positions() const override { return {tx_tail_, rx_tail_}; }
+  [[nodiscard]] RingPositions Positions() const override {
+    return {posted_.tx_tail(), posted_.rx_tail()};
+  }
   [[nodiscard]] Result<void> TakeOver(DmaRegion rings, const RingPositions& positions,
                                       bool running) override;
 
@@ -67,7 +70,6 @@ class IgbEngine final : public Engine {
   void UseRings(DmaRegion rings);
   [[nodiscard]] Rings OurRings() const;
   [[nodiscard]] Iova At(std::size_t offset) const { return rings_.iova + offset; }
-  void ForgetPosted(std::uint32_t rx_tail, std::uint32_t tx_tail);
   void PutFrame(const Frame& frame, bool last);
   void RingDoorbell();
   [[nodiscard]] Result<bool> ReapFrame();
@@ -78,12 +80,7 @@ class IgbEngine final : public Engine {
   std::unique_ptr<Mac> mac_;  // null before Open()
   DmaRegion rings_;
   RegionLayout* memory_ = nullptr;
-  std::uint32_t rx_tail_ = 0;    // where the next frame goes
-  std::uint32_t tx_tail_ = 0;    // where the next transmit descriptor goes
-  std::uint32_t tx_posted_ = 0;  // transmit descriptors since all was reaped
-  std::uint32_t tx_last_ = 0;    // the last posted one that reports its status
-  std::vector<Frame> posted_;    // since all was reaped
-  std::size_t reaped_ = 0;       // how many of posted_ have arrived
+  PostedFrames posted_{kRxRingSize, kTxRingSize, kFramePayload};
 };
 
 Result<void> IgbEngine::Open() {
@@ -101,7 +98,6 @@ Result<void> IgbEngine::Open() {
 void IgbEngine::UseRings(DmaRegion rings) {
   rings_ = rings;
   memory_ = reinterpret_cast<RegionLayout*>(rings.memory.data());
-  posted_.reserve(kRxRingSize);
 }
 
 Rings IgbEngine::OurRings() const {
@@ -111,16 +107,8 @@ Rings IgbEngine::OurRings() const {
           .rx_size = kRxRingSize};
 }
 
-void IgbEngine::ForgetPosted(std::uint32_t rx_tail, std::uint32_t tx_tail) {
-  rx_tail_ = rx_tail;
-  tx_tail_ = tx_tail;
-  tx_posted_ = 0;
-  posted_.clear();
-  reaped_ = 0;
-}
-
 Result<void> IgbEngine::Reset(Deadline deadline) {
-  ForgetPosted(0, 0);
+  posted_.Forget(0, 0);
   return mac_->Reset(deadline);
 }
 
@@ -141,49 +129,27 @@ Result<void> IgbEngine::CheckCopy(const DmaCopy& copy) const {
   return Fail(EINVAL, "igb: a copy to IOVA 0: the device skips null receive buffers");
 }
 
-bool IgbEngine::HasRoom(std::span<const DmaCopy> copies) const {
-  std::size_t frames = posted_.size();
-  std::size_t descriptors = tx_posted_;
-  for (const DmaCopy& copy : copies) {
-    ForEachFrame(copy, kFramePayload, [&](const Frame& frame) {
-      ++frames;
-      descriptors += TxDescriptors(frame);
-    });
-  }
-  // A ring whose tail meets its head is empty: one descriptor stays unused.
-  return frames < kRxRingSize && descriptors < kTxRingSize;
-}
-
 void IgbEngine::Post(std::span<const DmaCopy> copies) {
-  const std::size_t before = posted_.size();
-  for (const DmaCopy& copy : copies) {
-    ForEachFrame(copy, kFramePayload, [&](const Frame& frame) { posted_.push_back(frame); });
-  }
-  for (std::size_t i = before; i < posted_.size(); ++i) {
-    PutFrame(posted_[i], i + 1 == posted_.size());
-  }
+  posted_.Post(copies, [this](const Frame& frame, bool last) { PutFrame(frame, last); });
   RingDoorbell();
 }
 
 // Fills the next receive descriptor and the frame's transmit descriptors. `last`: of the batch;
 // only there the device is asked to report, as a report says that all before is done, too.
 void IgbEngine::PutFrame(const Frame& frame, bool last) {
-  const std::uint32_t slot = rx_tail_;
+  const std::uint32_t slot = posted_.TakeRx();
   memory_->rx_headers[slot] = {};
   memory_->rx[slot] = {
       .packet = frame.destination,
       .header = At(offsetof(RegionLayout, rx_headers) + slot * sizeof(FrameHeader))};
-  rx_tail_ = (rx_tail_ + 1) % kRxRingSize;
 
   const std::uint32_t whole = static_cast<std::uint32_t>(sizeof(FrameHeader)) + frame.bytes;
   const auto put = [&](Iova address, std::uint32_t bytes, std::uint32_t flags) {
-    memory_->tx[tx_tail_] = {.address = address,
-                             .command = bytes | TxDescriptor::kTypeData | TxDescriptor::kExtension |
-                                        TxDescriptor::kInsertCrc | flags,
-                             .status = whole << TxDescriptor::kPayloadShift};
-    tx_last_ = tx_tail_;
-    tx_tail_ = (tx_tail_ + 1) % kTxRingSize;
-    ++tx_posted_;
+    memory_->tx[posted_.TakeTx()] = {.address = address,
+                                     .command = bytes | TxDescriptor::kTypeData |
+                                                TxDescriptor::kExtension |
+                                                TxDescriptor::kInsertCrc | flags,
+                                     .status = whole << TxDescriptor::kPayloadShift};
   };
   put(At(offsetof(RegionLayout, tx_headers) + slot * sizeof(FrameHeader)), sizeof(FrameHeader), 0);
   ForEachPiece(frame, [&](Iova address, std::uint32_t bytes) {
@@ -195,13 +161,12 @@ void IgbEngine::PutFrame(const Frame& frame, bool last) {
 
 void IgbEngine::RingDoorbell() {
   DmaWriteBarrier();
-  mac_->Post(rx_tail_, tx_tail_);
+  mac_->Post(posted_.rx_tail(), posted_.tx_tail());
 }
 
 // Takes note of the next posted frame, if it has arrived. False if it has not.
 Result<bool> IgbEngine::ReapFrame() {
-  const auto slot = static_cast<std::uint32_t>(
-      (rx_tail_ + kRxRingSize - (posted_.size() - reaped_)) % kRxRingSize);
+  const std::uint32_t slot = posted_.NextSlot();
   RxDescriptor& descriptor = memory_->rx[slot];
   // Status is the low half of the second quadword, where the header's address was: even, so that it
   // cannot be taken for a set kDone.
@@ -209,35 +174,30 @@ Result<bool> IgbEngine::ReapFrame() {
   const auto status = static_cast<std::uint32_t>(written);
   if ((status & RxDescriptor::kDone) == 0) return false;
   DmaReadBarrier();
-  const Frame& frame = posted_[reaped_];
+  const Frame& frame = posted_.Next();
   const std::uint32_t arrived = memory_->rx_headers[slot].slot;
   if ((status & RxDescriptor::kEndOfPacket) == 0 || (status & RxDescriptor::kReceiveError) != 0 ||
       descriptor.length() != frame.bytes || arrived != slot ||
       memory_->rx_headers[slot].ether_type != FrameHeader::kEtherType) {
     return Fail(EIO, fmt::format("igb: frame {} of {} ({} bytes to IOVA {:#x}) arrived wrong: "
                                  "status {:#010x}, {} bytes, meant for slot {}, in slot {}",
-                                 reaped_, posted_.size(), frame.bytes, frame.destination, status,
-                                 descriptor.length(), arrived, slot));
+                                 posted_.arrived(), posted_.size(), frame.bytes, frame.destination,
+                                 status, descriptor.length(), arrived, slot));
   }
-  ++reaped_;
+  posted_.NextArrived();
   return true;
 }
 
 bool IgbEngine::TransmitDone() const {
-  return (std::atomic_ref(memory_->tx[tx_last_].status).load(std::memory_order_acquire) &
+  return (std::atomic_ref(memory_->tx[posted_.tx_last()].status).load(std::memory_order_acquire) &
           TxDescriptor::kDone) != 0;
 }
 
 Result<bool> IgbEngine::Reap() {
-  if (reaped_ != posted_.size()) return ReapFrame();
+  if (!posted_.AllArrived()) return ReapFrame();
   if (posted_.empty() || !TransmitDone()) return false;
-  ForgetPosted(rx_tail_, tx_tail_);
+  posted_.Forget();
   return true;
-}
-
-// When the last frame has arrived, its transmit descriptors are the device's until it says so.
-std::size_t IgbEngine::Outstanding() const {
-  return posted_.empty() ? 0 : std::max<std::size_t>(posted_.size() - reaped_, 1);
 }
 
 Result<void> IgbEngine::Halt(Deadline deadline) {
@@ -246,18 +206,16 @@ Result<void> IgbEngine::Halt(Deadline deadline) {
 }
 
 Result<void> IgbEngine::Continue(Deadline deadline) {
-  while (reaped_ != posted_.size()) {
+  while (!posted_.AllArrived()) {
     const auto reaped = ReapFrame();
     if (!reaped) return std::unexpected(reaped.error());
     if (!*reaped) break;
   }
   // 8.12.13: enabling a queue initialises it. What had not arrived is posted again from slot 0: the
   // frames that were between transmit and receive when the queues stopped are lost.
-  std::vector<Frame> again(posted_.begin() + static_cast<std::ptrdiff_t>(reaped_), posted_.end());
-  ForgetPosted(0, 0);
-  if (auto started = mac_->StartQueues(OurRings(), deadline); !started) return started;
-  posted_ = std::move(again);
-  for (std::size_t i = 0; i < posted_.size(); ++i) PutFrame(posted_[i], i + 1 == posted_.size());
+  const auto start = [&] { return mac_->StartQueues(OurRings(), deadline); };
+  const auto put = [this](const Frame& frame, bool last) { PutFrame(frame, last); };
+  if (auto again = posted_.PostAgain(start, put); !again) return again;
   if (!posted_.empty()) RingDoorbell();
   mac_->UnmaskInterrupt();
   return {};
@@ -276,7 +234,7 @@ Result<void> IgbEngine::TakeOver(DmaRegion rings, const RingPositions& positions
                                  "was reset or used since",
                                  mac_->QueuesRunning() ? "running" : "stopped"));
   }
-  ForgetPosted(rx_tail, tx_tail);
+  posted_.Forget(rx_tail, tx_tail);
   return {};
 }
 
