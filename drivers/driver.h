@@ -39,7 +39,7 @@ struct DriverTraits {
   std::size_t max_in_flight =
       0;  // DmaCopy's of the largest length that Copy() takes before a Wait()
   InterruptKind interrupt = InterruptKind::kMsix;  // that RaiseInterrupt() uses,
-  unsigned vector = 0;                             // and which of its vectors
+  unsigned vector = 0;                             // and the first of its vectors
   // Source, destination and length of a DmaCopy are multiples of it, a power of two. A device may
   // tell it only when it runs: valid after Start() or Attach(), 1 before.
   std::size_t alignment = 1;
@@ -54,9 +54,10 @@ struct DriverOptions {
 
 // States: made (only Start(), Attach() and Stop() are allowed), running after Start(), quiesced
 // after Quiesce(), made again after Stop(). An operation that its state does not allow fails with
-// EINVAL and does nothing. When Wait(), Quiesce() or Resume() has failed, only Start() and Stop()
-// are allowed; the others fail with EIO. A device that is gone (all ones) is ENODEV in all
-// operations but Copy(), which reads nothing from the device.
+// EINVAL and does nothing. When Wait(), Quiesce(), Resume() or (but for EINVAL and ENOSPC)
+// RaiseInterrupt() has failed, only Start() and Stop() are allowed; the others fail with EIO. A
+// device that is gone (all ones) is ENODEV in all operations but Copy(), which reads nothing from
+// the device.
 class Driver {
  public:
   virtual ~Driver() = default;
@@ -66,9 +67,9 @@ class Driver {
   // Resets the device, in any state, and makes it ready to copy; what was posted is forgotten.
   // `region` is at least traits().region_size, page aligned in memory and IOVA, and outlives the
   // driver or the next Stop(); what it contains does not matter, a saved state in it is made
-  // invalid. Bus master is on after return. Guarantees: traits().vector is not raised; nothing is
-  // written outside the region. Errors: ENODEV, ETIMEDOUT (hardware never ready), EINVAL (region).
-  // After an error the driver is as it was made.
+  // invalid. Bus master is on after return. Guarantees: no vector that RaiseInterrupt() can raise
+  // is raised; nothing is written outside the region. Errors: ENODEV, ETIMEDOUT (hardware never
+  // ready), EINVAL (region). After an error the driver is as it was made.
   [[nodiscard]] virtual Result<void> Start(DmaRegion region, Deadline deadline) = 0;
 
   // Posts the copies and returns at once; one doorbell for all of them. The device reads [source,
@@ -83,9 +84,12 @@ class Driver {
   // refuses ends in ETIMEDOUT or EIO; but a device may not notice that a write was refused.
   [[nodiscard]] virtual Result<void> Wait(Deadline deadline) = 0;
 
-  // Makes the device raise traits().vector of traits().interrupt once. The caller has enabled it on
-  // the PciDevice.
-  [[nodiscard]] virtual Result<void> RaiseInterrupt() = 0;
+  // Makes the device raise a vector of traits().interrupt once: any from traits().vector on that
+  // the device has (PciDevice::InterruptVectors()); those before are its own administration's. The
+  // caller has enabled it on the PciDevice. What was asked for by another vector, and has not come,
+  // may be lost. Errors: EINVAL (no such vector), ENOSPC (too many have not come).
+  [[nodiscard]] virtual Result<void> RaiseInterrupt(unsigned vector) = 0;
+  [[nodiscard]] Result<void> RaiseInterrupt() { return RaiseInterrupt(traits().vector); }
 
   // After return the device does no DMA and raises no interrupt until Resume() or Start(). Posted
   // copies that are not complete are kept: until Resume() their destinations may be written in
@@ -97,7 +101,8 @@ class Driver {
   [[nodiscard]] virtual Result<void> Resume(Deadline deadline) = 0;
 
   // Writes into the region what Attach() needs, running or quiesced. Valid until the next Copy(),
-  // Quiesce(), Resume(), Start() or Stop(). Errors: EBUSY (a copy is posted and not waited for).
+  // Quiesce(), Resume(), Start() or Stop(), or RaiseInterrupt() of another vector than the last.
+  // Errors: EBUSY (a copy is posted and not waited for).
   [[nodiscard]] virtual Result<void> Save() = 0;
 
   // Takes over a device, without reset, from a region that Save() wrote, at the same IOVA; the

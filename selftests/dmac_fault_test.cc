@@ -86,24 +86,6 @@ TEST_F(DmacFaults, LostInterruptIsTold) {
   EXPECT_OK(pci.DisableInterrupts(InterruptKind::kMsix));
 }
 
-TEST_F(DmacFaults, EveryVectorIsRaised) {
-  PciDevice& pci = dma().device().pci();
-  ASSERT_OK_AND_ASSIGN(const unsigned count, pci.InterruptVectors(InterruptKind::kMsix));
-  ASSERT_EQ(count, dmac::kVectors);
-  ASSERT_OK_AND_ASSIGN(EventSet events, EventSet::Create(count));
-  ASSERT_OK(pci.EnableInterrupts(InterruptKind::kMsix, events.fds()));
-  for (unsigned vector = 0; vector < count; ++vector) {
-    bar().Write32(dmac::Raise::kOffset, vector);
-    ASSERT_OK_AND_ASSIGN(const std::uint64_t times, events.Wait(vector, DrivenDevice::Patience()));
-    EXPECT_EQ(times, 1U) << "vector " << vector;
-    for (unsigned other = 0; other < count; ++other) {
-      ASSERT_OK_AND_ASSIGN(const std::uint64_t stray, events.Take(other));
-      EXPECT_EQ(stray, 0U) << "vector " << other << " with " << vector;
-    }
-  }
-  EXPECT_OK(pci.DisableInterrupts(InterruptKind::kMsix));
-}
-
 // It writes where it was mapped, then where nothing is: only the former is seen.
 TEST_F(DmacFaults, RogueWritesEndWithTheMapping) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(kPage));

@@ -46,6 +46,24 @@ DRIVER_TEST(DriverDevice, RaisesItsInterruptOnce) {
   }
 }
 
+DRIVER_TEST(DriverDevice, EveryVectorIsRaised) {
+  const DriverTraits& traits = driver().traits();
+  PciDevice& pci = dma().device().pci();
+  ASSERT_OK_AND_ASSIGN(const unsigned count, pci.InterruptVectors(traits.interrupt));
+  ASSERT_OK_AND_ASSIGN(EventSet events, EventSet::Create(count));
+  ASSERT_OK(pci.EnableInterrupts(traits.interrupt, events.fds()));
+  for (unsigned vector = traits.vector; vector < count; ++vector) {
+    ASSERT_OK(driver().RaiseInterrupt(vector)) << "vector " << vector;
+    ASSERT_OK_AND_ASSIGN(const std::uint64_t times, events.Wait(vector, DrivenDevice::Patience()));
+    EXPECT_EQ(times, 1U) << "vector " << vector;
+    for (unsigned other = traits.vector; other < count; ++other) {
+      ASSERT_OK_AND_ASSIGN(const std::uint64_t stray, events.Take(other));
+      EXPECT_EQ(stray, 0U) << "vector " << other << " with " << vector;
+    }
+  }
+  EXPECT_OK(pci.DisableInterrupts(traits.interrupt));
+}
+
 DRIVER_TEST(DriverDevice, MaskedVectorIsDeliveredLater) {
   const unsigned vector = driver().traits().vector;
   if (driver().traits().interrupt != InterruptKind::kMsix) {

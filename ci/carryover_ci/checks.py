@@ -188,13 +188,13 @@ def _python_tests(table: Table) -> None:
         )
 
 
-def _program_tests(table: Table, include: Path, progress: Progress) -> None:
+def _program_tests(table: Table, include: Path, progress: Progress, *, deep: bool) -> None:
     jobs = str(os.cpu_count() or 1)
     for preset in ("debug", "sanitize"):
         table.call(f"build {preset}", partial(build_program, include, preset, progress))
         table.command(f"unit tests {preset}", "ctest", "--preset", preset, "-j", jobs)
-    settings = ROOT / ".clang-tidy"
-    table.call("clang-tidy", partial(clang_tidy, ROOT / "build" / "debug", settings, progress))
+    debug, settings = ROOT / "build" / "debug", ROOT / ".clang-tidy"
+    table.call("clang-tidy", partial(clang_tidy, debug, settings, progress, deep=deep))
 
 
 def _bench(table: Table, variant: str, *options: str) -> None:
@@ -210,7 +210,7 @@ def _main() -> None:
         action="store_true",
         help="also start and stop every device 100 times, cause each of the runner's verdicts for "
         "real, build the kernel with each patch more, run the suite on a debug kernel, with ten "
-        "kexecs in a row, and 100 times, and try all mutants",
+        "kexecs in a row, and 100 times, try all mutants, and let clang-tidy's analyzer go deep",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
@@ -221,7 +221,7 @@ def _main() -> None:
     includes: list[Path] = []
     table.call("UAPI headers", lambda: includes.append(KernelChoice().headers(progress)))
     if includes:
-        _program_tests(table, includes[0], progress)
+        _program_tests(table, includes[0], progress, deep=arguments.full)
     style = [] if arguments.full else ["--style"]
     table.command("kernel patches", ROOT / "ci" / "kernel" / "check", *style)
     table.command("docs", ROOT / "ci" / "docs", "--check")

@@ -14,6 +14,10 @@ from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, output_of
 
 _TIDY = "clang-tidy-19"
+# The unknown option is one of g++'s.
+_KNOWN = ("--extra-arg=-Wno-unknown-warning-option",)
+_ANALYZER = ("-Xclang", "-analyzer-config", "-Xclang", "mode=shallow")
+_ARGUMENTS = {True: _KNOWN, False: (*_KNOWN, *(f"--extra-arg={word}" for word in _ANALYZER))}
 
 
 @dataclass(frozen=True)
@@ -23,23 +27,23 @@ class _Unit:
     inputs: list[Path]  # the source and every header that it was compiled with
 
 
-def clang_tidy(build: Path, settings: Path, progress: Progress) -> None:
+def clang_tidy(build: Path, settings: Path, progress: Progress, *, deep: bool) -> None:
     """Check every source that `build` compiles; Failure with all complaints.
 
-    `build` has been built: the list of each source's headers is the compiler's own.
+    `build` has been built: the list of each source's headers is the compiler's own. The static
+    analyzer follows calls to any depth if `deep` is true, which takes up to five times as long.
     """
     version = output_of([_TIDY, "--version"])
+    words = [_TIDY, "--quiet", "-p", str(build), *_ARGUMENTS[deep]]
     with progress.step("clang-tidy") as step, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         units = _units(build)
-        keys = {
-            unit.source: content_key(version, settings, unit.command, *unit.inputs)
-            for unit in units
-        }
+        tool: list[str | Path] = [version, *_ARGUMENTS[deep], settings]
+        keys = {unit.source: content_key(*tool, unit.command, *unit.inputs) for unit in units}
         stamps = {source: cache_root() / "tidy" / key for source, key in keys.items()}
         todo = [unit.source for unit in units if not stamps[unit.source].exists()]
         complaints = []
         for done, (source, complaint) in enumerate(
-            zip(todo, pool.map(lambda file: _complaint(file, build), todo), strict=True), 1
+            zip(todo, pool.map(lambda file: _complaint(words, file), todo), strict=True), 1
         ):
             step.update(f"{done} of {len(todo)} files, {len(units) - len(todo)} known to be clean")
             if complaint:
@@ -75,9 +79,7 @@ def _headers(build: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _complaint(source: Path, build: Path) -> str:
+def _complaint(words: list[str], source: Path) -> str:
     """What clang-tidy has to say of `source`; empty if it is clean."""
-    # The unknown option is one of g++'s.
-    words = [_TIDY, "--quiet", "-p", str(build), "--extra-arg=-Wno-unknown-warning-option"]
     done = subprocess.run([*words, str(source)], capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else (done.stdout or done.stderr).strip()

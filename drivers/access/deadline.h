@@ -18,6 +18,12 @@ class Deadline {
   // Not scaled.
   [[nodiscard]] static Deadline At(Clock::time_point when) { return Deadline(when); }
 
+  // This one, or After(duration) if that is sooner.
+  [[nodiscard]] Deadline OrAfter(std::chrono::nanoseconds duration) const {
+    const Deadline other = After(duration);
+    return other.when_ < when_ ? other : *this;
+  }
+
   [[nodiscard]] bool Passed() const { return Clock::now() >= when_; }
   [[nodiscard]] Clock::time_point when() const { return when_; }
 

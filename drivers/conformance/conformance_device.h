@@ -56,9 +56,9 @@ struct ConformanceCase {
   // Doorbells that a batch of any size takes: 2 for a disk, which is written first and read then.
   // 0 for a device without rings, which takes some for each copy.
   std::size_t doorbells_a_batch = 1;
-  // False for a device whose own administration interrupts, too, by other vectors than the one that
+  // True for a device whose own administration interrupts, too, by the vectors before those that
   // RaiseInterrupt() uses.
-  bool other_vectors_are_silent = true;
+  bool administration_interrupts = false;
   // False for a device that raises an interrupt as it does a copy: after those that were posted.
   bool interrupts_overtake_copies = true;
   // What the driver is made with.

@@ -73,8 +73,8 @@ class DriverConformance : public testing::TestWithParam<ConformanceCase> {
   void EnableInterrupts();
   // How often the driver's vector was raised since.
   [[nodiscard]] std::uint64_t TakeInterrupts();
-  // That no other was.
-  void ExpectOtherVectorsSilent();
+  // That no vector but this one was raised since.
+  void ExpectOtherVectorsSilent(unsigned vector);
   // The operations that need a started driver fail with this error.
   void ExpectAllFail(int code);
   // Wait() fails, after a copy whose source the IOMMU refuses; unless the device cannot notice.

@@ -12,7 +12,7 @@ TEST_P(DriverConformance, RaisesItsVectorOnce) {
   ASSERT_OK(driver_->RaiseInterrupt());
   ASSERT_OK(events_->Wait(traits().vector, Soon()));
   EXPECT_EQ(TakeInterrupts(), 0) << "more than once";
-  ExpectOtherVectorsSilent();
+  ExpectOtherVectorsSilent(traits().vector);
 }
 
 TEST_P(DriverConformance, RaisesAnInterruptAsOftenAsAsked) {
@@ -23,6 +23,63 @@ TEST_P(DriverConformance, RaisesAnInterruptAsOftenAsAsked) {
     ASSERT_OK_AND_ASSIGN(const std::uint64_t count, events_->Wait(traits().vector, Soon()));
     ASSERT_EQ(count, 1) << "time " << i;
   }
+}
+
+TEST_P(DriverConformance, RaisesEveryVector) {
+  EnableInterrupts();
+  Start();
+  const auto count = static_cast<unsigned>(events_->fds().size());
+  for (unsigned vector = traits().vector; vector < count; ++vector) {
+    ASSERT_OK(driver_->RaiseInterrupt(vector));
+    ASSERT_OK_AND_ASSIGN(const std::uint64_t times, events_->Wait(vector, Soon()));
+    EXPECT_EQ(times, 1) << "vector " << vector;
+    ExpectOtherVectorsSilent(vector);
+  }
+  ASSERT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(TakeInterrupts(), 1);
+  ExpectWorks();
+}
+
+TEST_P(DriverConformance, RefusesAVectorThatItDoesNotHave) {
+  EnableInterrupts();
+  Start();
+  EXPECT_THAT(driver_->RaiseInterrupt(static_cast<unsigned>(events_->fds().size())),
+              FailsWith(EINVAL));
+  if (traits().vector > 0) {
+    EXPECT_THAT(driver_->RaiseInterrupt(traits().vector - 1), FailsWith(EINVAL));
+  }
+  ASSERT_OK(driver_->RaiseInterrupt());
+  EXPECT_EQ(TakeInterrupts(), 1);
+  ExpectWorks();
+}
+
+TEST_P(DriverConformance, AnotherVectorLosesNoCopies) {
+  EnableInterrupts();
+  Start();
+  const auto copies = Batch(3, 1001);
+  ASSERT_OK(driver_->Copy(copies));
+  const auto last = static_cast<unsigned>(events_->fds().size() - 1);
+  ASSERT_OK(driver_->RaiseInterrupt(last));
+  ASSERT_OK(driver_->Wait(Soon()));
+  Expect(copies);
+  ASSERT_OK(events_->Wait(last, Soon()));
+}
+
+TEST_P(DriverConformance, AttachKnowsTheLastVector) {
+  EnableInterrupts();
+  Start();
+  const auto last = static_cast<unsigned>(events_->fds().size() - 1);
+  ASSERT_OK(driver_->RaiseInterrupt(last));
+  ASSERT_OK(events_->Wait(last, Soon()));
+  ASSERT_OK(driver_->Save());
+  driver_ = MakeDriver();
+  ASSERT_OK(driver_->Attach(arena_->region()));
+  for (const unsigned vector : {traits().vector, last}) {
+    ASSERT_OK(driver_->RaiseInterrupt(vector));
+    ASSERT_OK_AND_ASSIGN(const std::uint64_t times, events_->Wait(vector, Soon()));
+    EXPECT_EQ(times, 1) << "vector " << vector;
+  }
+  ExpectWorks();
 }
 
 TEST_P(DriverConformance, MaskedVectorIsDeliveredLater) {
@@ -58,7 +115,7 @@ TEST_P(DriverConformance, CopiesRaiseNoInterrupt) {
   ExpectWorks();
   ASSERT_OK(driver_->Stop(Soon()));
   EXPECT_EQ(TakeInterrupts(), 0);
-  ExpectOtherVectorsSilent();
+  ExpectOtherVectorsSilent(traits().vector);
 }
 
 TEST_P(DriverConformance, RaisesAnInterruptWhileCopiesArePosted) {

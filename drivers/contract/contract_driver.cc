@@ -129,10 +129,18 @@ Result<void> ContractDriver::Wait(Deadline deadline) {
   return FailedUnless(WaitPosted(deadline));
 }
 
-Result<void> ContractDriver::RaiseInterrupt() {
+Result<void> ContractDriver::RaiseInterrupt(unsigned vector) {
   if (auto running = Require(State::kRunning, "RaiseInterrupt()"); !running) return running;
   if (auto present = engine_->CheckPresent("RaiseInterrupt()"); !present) return present;
-  return engine_->RaiseInterrupt();
+  const auto vectors = device_.InterruptVectors(traits().interrupt);
+  if (!vectors) return std::unexpected(vectors.error());
+  if (vector < traits().vector || vector >= *vectors) {
+    return Fail(EINVAL, fmt::format("{}: RaiseInterrupt(): vector {} is none of {} to {}", name(),
+                                    vector, traits().vector, *vectors - 1));
+  }
+  auto raised = engine_->RaiseInterrupt(vector);
+  if (!raised && raised.error().code != ENOSPC) state_ = State::kFailed;
+  return raised;
 }
 
 Result<void> ContractDriver::Quiesce(Deadline deadline) {

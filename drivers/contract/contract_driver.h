@@ -24,7 +24,7 @@ class ContractDriver final : public Driver {
   [[nodiscard]] Result<void> Start(DmaRegion region, Deadline deadline) override;
   [[nodiscard]] Result<void> Copy(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<void> Wait(Deadline deadline) override;
-  [[nodiscard]] Result<void> RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override;
   [[nodiscard]] Result<void> Quiesce(Deadline deadline) override;
   [[nodiscard]] Result<void> Resume(Deadline deadline) override;
   [[nodiscard]] Result<void> Save() override;

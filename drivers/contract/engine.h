@@ -53,8 +53,9 @@ class Engine {
   // Units of the device's work (frames, commands) that were posted and not reaped.
   [[nodiscard]] virtual std::size_t Outstanding() const = 0;
 
-  // Running. Makes the device raise the vector of its traits once; the caller has enabled it.
-  [[nodiscard]] virtual Result<void> RaiseInterrupt() = 0;
+  // Running. Makes the device raise this vector once; it has it, the caller has enabled it, and it
+  // is the first of the traits or a later one. After an error other than ENOSPC Reset() is next.
+  [[nodiscard]] virtual Result<void> RaiseInterrupt(unsigned vector) = 0;
 
   // Running: no DMA and no interrupt after return. What is outstanding is kept.
   [[nodiscard]] virtual Result<void> Halt(Deadline deadline) = 0;

@@ -52,8 +52,8 @@ class DmacEngine final : public Engine {
   [[nodiscard]] std::size_t Outstanding() const override {
     return (tail_ + kRingSize - head_) % kRingSize;
   }
-  [[nodiscard]] Result<void> RaiseInterrupt() override {
-    bar_->Write32(Raise::kOffset, 0);
+  [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override {
+    bar_->Write32(Raise::kOffset, vector);
     return {};
   }
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;

@@ -80,7 +80,7 @@ void Device::ConfigureQueue(unsigned queue, std::uint32_t size) {
   }
 }
 
-Result<void> Device::BringUp(Sizes sizes, Deadline deadline) {
+Result<void> Device::BringUp(Sizes sizes, unsigned vectors, Deadline deadline) {
   const WqCap queues{registers_.Read64(WqCap::kOffset)};
   if (queues.queues() < 2 || !queues.has_dedicated_mode() ||
       queues.total_size() < sizes.copies + sizes.interrupts ||
@@ -98,7 +98,9 @@ Result<void> Device::BringUp(Sizes sizes, Deadline deadline) {
   registers_.Write64(offsets.groups() + GrpCfg::kQueues, 1U << kCopyQueue | 1U << kInterruptQueue);
   registers_.Write64(offsets.groups() + GrpCfg::kEngines, 1);
   // Without PASID.
-  registers_.Write32(offsets.msix_permissions() + std::size_t{8} * kVector, 0);
+  for (unsigned vector = kVector; vector < vectors; ++vector) {
+    registers_.Write32(offsets.msix_permissions() + std::size_t{8} * vector, 0);
+  }
 
   for (const auto& [command, operand] : {std::pair{Cmd::kEnableDevice, 0U},
                                          {Cmd::kEnableWq, kCopyQueue},
@@ -106,15 +108,22 @@ Result<void> Device::BringUp(Sizes sizes, Deadline deadline) {
     const auto done = Do(command, operand, deadline);
     if (!done) return std::unexpected(done.error());
   }
-  interrupt_handle_ = kVector;
-  // 3.7: a device may give out handles in the place of numbers of the MSI-X table.
+  interrupt_ = {};
+  return {};
+}
+
+// 3.7: a device may give out handles in the place of numbers of the MSI-X table.
+Result<std::uint16_t> Device::HandleOf(unsigned vector, Deadline deadline) {
+  if (vector == interrupt_.vector) return interrupt_.handle;
+  auto handle = static_cast<std::uint16_t>(vector);
   if (capabilities().has_command_capabilities() &&
       (registers_.Read32(CmdCap::kOffset) >> Cmd::kRequestInterruptHandle & 1) != 0) {
-    const auto handle = Do(Cmd::kRequestInterruptHandle, kVector, deadline);
-    if (!handle) return std::unexpected(handle.error());
-    interrupt_handle_ = static_cast<std::uint16_t>(*handle);
+    const auto given = Do(Cmd::kRequestInterruptHandle, vector, deadline);
+    if (!given) return std::unexpected(given.error());
+    handle = static_cast<std::uint16_t>(*given);
   }
-  return {};
+  interrupt_ = {.vector = vector, .handle = handle};
+  return handle;
 }
 
 bool Device::IsAsLeft(Sizes sizes, bool enabled) {

@@ -24,6 +24,12 @@ class Device {
     std::uint32_t interrupts = 0;
   };
 
+  // An MSI-X vector, and how a descriptor names it.
+  struct Interrupt {
+    unsigned vector = 0;  // 0, which is no descriptor's: none was asked for
+    std::uint16_t handle = 0;
+  };
+
   Device(Mmio& registers, Mmio& portals) : registers_(registers), portals_(portals) {}
 
   // ENODEV if it reads as all ones; EIO if it has halted, or tells of a software error.
@@ -31,15 +37,18 @@ class Device {
 
   // Ends all work, and gives every register its initial value.
   [[nodiscard]] Result<void> Reset(Deadline deadline);
-  // After Reset(): both work queues, in group 0 with engine 0, and interrupts by their handle.
-  // Errors: ENOTSUP (a DSA that is too small).
-  [[nodiscard]] Result<void> BringUp(Sizes sizes, Deadline deadline);
+  // After Reset(): both work queues, in group 0 with engine 0. Errors: ENOTSUP (a DSA that is too
+  // small).
+  [[nodiscard]] Result<void> BringUp(Sizes sizes, unsigned vectors, Deadline deadline);
   // True if it is as BringUp(), or Reset(), leave it.
   [[nodiscard]] bool IsAsLeft(Sizes sizes, bool enabled);
   [[nodiscard]] GenCap capabilities() { return GenCap{registers_.Read64(GenCap::kOffset)}; }
 
-  [[nodiscard]] std::uint16_t interrupt_handle() const { return interrupt_handle_; }
-  void set_interrupt_handle(std::uint16_t handle) { interrupt_handle_ = handle; }
+  // The handle of a vector, which is not 0.
+  [[nodiscard]] Result<std::uint16_t> HandleOf(unsigned vector, Deadline deadline);
+  // The last that HandleOf() was asked for.
+  [[nodiscard]] const Interrupt& interrupt() const { return interrupt_; }
+  void set_interrupt(const Interrupt& interrupt) { interrupt_ = interrupt; }
 
   // Hands a descriptor to a work queue; it must have room.
   void Submit(unsigned queue, const Descriptor& descriptor);
@@ -54,7 +63,7 @@ class Device {
 
   Mmio& registers_;
   Mmio& portals_;
-  std::uint16_t interrupt_handle_ = kVector;
+  Interrupt interrupt_;
 };
 
 }  // namespace carryover::dsa

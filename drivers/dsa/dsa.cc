@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <optional>
 #include <vector>
@@ -21,6 +22,9 @@ constexpr std::uint32_t kSubmissions = 32;
 constexpr std::uint32_t kCopiesEach = 64;
 constexpr std::uint32_t kInterrupts = 16;
 constexpr Device::Sizes kSizes{.copies = kSubmissions, .interrupts = kInterrupts};
+
+// For the command that asks for a handle when an interrupt is asked for.
+constexpr std::chrono::seconds kCommandPatience{1};
 
 constexpr unsigned kCopyShift = 18;
 constexpr std::size_t kMaxCopy = std::size_t{1} << kCopyShift;
@@ -97,11 +101,12 @@ class DsaEngine final : public Engine {
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
   [[nodiscard]] std::size_t Outstanding() const override { return posted_.size(); }
-  [[nodiscard]] Result<void> RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override {
-    return {static_cast<std::uint32_t>(memory_->submitted), dsa_->interrupt_handle()};
+    return {static_cast<std::uint32_t>(memory_->submitted), dsa_->interrupt().vector,
+            dsa_->interrupt().handle};
   }
   [[nodiscard]] Result<void> TakeOver(DmaRegion rings, const RingPositions& positions,
                                       bool running) override;
@@ -111,6 +116,7 @@ class DsaEngine final : public Engine {
   [[nodiscard]] Iova At(std::uint32_t slot, std::size_t offset) const {
     return rings_.iova + offsetof(RegionLayout, submissions) + slot * sizeof(Submission) + offset;
   }
+  [[nodiscard]] Result<void> BringUpDevice(Deadline deadline);
   void Submit(std::span<const DmaCopy> copies);
   [[nodiscard]] Descriptor MoveOf(std::uint32_t slot, std::size_t index, const DmaCopy& copy) const;
 
@@ -154,7 +160,13 @@ Result<void> DsaEngine::BringUp(DmaRegion rings, Deadline deadline) {
   UseRings(rings);
   next_ = 0;
   memory_->submitted = 0;
-  return dsa_->BringUp(kSizes, deadline);
+  return BringUpDevice(deadline);
+}
+
+Result<void> DsaEngine::BringUpDevice(Deadline deadline) {
+  const auto vectors = device_.InterruptVectors(InterruptKind::kMsix);
+  if (!vectors) return std::unexpected(vectors.error());
+  return dsa_->BringUp(kSizes, *vectors, deadline);
 }
 
 Descriptor DsaEngine::MoveOf(std::uint32_t slot, std::size_t index, const DmaCopy& copy) const {
@@ -224,11 +236,13 @@ Result<bool> DsaEngine::Reap() {
   return any;
 }
 
-Result<void> DsaEngine::RaiseInterrupt() {
+Result<void> DsaEngine::RaiseInterrupt(unsigned vector) {
+  const auto handle = dsa_->HandleOf(vector, Deadline::After(kCommandPatience));
+  if (!handle) return std::unexpected(handle.error());
   dsa_->Submit(kInterruptQueue, {.pasid = Descriptor::kPrivileged,
                                  .operation = Descriptor::kNoop << Descriptor::kCodeShift |
                                               Descriptor::kRequestInterrupt,
-                                 .interrupt_handle = dsa_->interrupt_handle()});
+                                 .interrupt_handle = *handle});
   return {};
 }
 
@@ -241,7 +255,7 @@ Result<void> DsaEngine::Halt(Deadline deadline) {
 
 Result<void> DsaEngine::Continue(Deadline deadline) {
   if (auto present = CheckPresent("Resume()"); !present) return present;
-  if (auto up = dsa_->BringUp(kSizes, deadline); !up) return up;
+  if (auto up = BringUpDevice(deadline); !up) return up;
   for (const std::vector<DmaCopy>& copies : posted_) Submit(copies);
   return {};
 }
@@ -254,7 +268,7 @@ Result<void> DsaEngine::TakeOver(DmaRegion rings, const RingPositions& positions
                 "dsa: Attach(): the device is not as it was saved: it was reset or used since");
   }
   next_ = static_cast<std::uint32_t>(memory_->submitted % kSubmissions);
-  dsa_->set_interrupt_handle(static_cast<std::uint16_t>(positions[1]));
+  dsa_->set_interrupt({.vector = positions[1], .handle = static_cast<std::uint16_t>(positions[2])});
   return {};
 }
 

@@ -4,8 +4,7 @@
 //
 // A copy is a move descriptor, a batch of copies a batch descriptor; any length and alignment is
 // good. Dedicated work queue 0 has the copies. RaiseInterrupt() has work queue 1, and a descriptor
-// that moves nothing: it does not wait for copies. Vector 0 is the device's own; completions have
-// vector 1.
+// that moves nothing: it does not wait for copies. Vector 0 is the device's own.
 //
 // A descriptor is handed to the device by one write of 64 bytes (MOVDIR64B), which all processors
 // that have a DSA can do. On others, as on the bench, it is eight writes of 8 bytes, which only the

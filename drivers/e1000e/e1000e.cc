@@ -58,7 +58,7 @@ class E1000eEngine final : public Engine {
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
   [[nodiscard]] std::size_t Outstanding() const override { return posted_.Outstanding(); }
-  [[nodiscard]] Result<void> RaiseInterrupt() override {
+  [[nodiscard]] Result<void> RaiseInterrupt(unsigned /*vector*/) override {
     mac_->RaiseInterrupt();
     return {};
   }

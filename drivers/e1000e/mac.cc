@@ -21,11 +21,6 @@ void Pause(std::chrono::nanoseconds duration, Deadline deadline) {
   std::this_thread::sleep_for(std::min(duration, deadline.Remaining()));
 }
 
-Deadline Sooner(std::chrono::nanoseconds duration, Deadline deadline) {
-  return std::min(Deadline::After(duration), deadline,
-                  [](auto a, auto b) { return a.when() < b.when(); });
-}
-
 }  // namespace
 
 void Mac::Change(std::size_t offset, std::uint32_t clear, std::uint32_t set) {
@@ -63,7 +58,7 @@ Result<void> Mac::Reset(Deadline deadline) {
   Write(Tctl::kOffset, Tctl::kPadShortPackets);
   // A request that never completes (it went to an address that the IOMMU refuses) is what a reset
   // is there to end: 80 ms is what the PCIe completion timeout allows, then reset regardless.
-  if (auto idle = DisableMaster(Sooner(milliseconds(80), deadline));
+  if (auto idle = DisableMaster(deadline.OrAfter(milliseconds(80)));
       !idle && idle.error().code == ENODEV) {
     return idle;
   }
@@ -72,7 +67,7 @@ Result<void> Mac::Reset(Deadline deadline) {
   constexpr std::uint32_t kReceiveKilobytes = 20;
   Write(Pba::kOffset, kReceiveKilobytes);
   // The management firmware may be at the PHY. If it keeps it, the reset comes nevertheless.
-  if (auto mine = TakePhy(Sooner(milliseconds(50), deadline));
+  if (auto mine = TakePhy(deadline.OrAfter(milliseconds(50)));
       !mine && mine.error().code == ENODEV) {
     return mine;
   }

@@ -39,7 +39,7 @@ class EduEngine final : public Engine {
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
   [[nodiscard]] std::size_t Outstanding() const override { return tail_ - head_; }
-  [[nodiscard]] Result<void> RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override { return {epoch_}; }
@@ -167,7 +167,7 @@ Result<bool> EduEngine::Reap() {
   return true;
 }
 
-Result<void> EduEngine::RaiseInterrupt() {
+Result<void> EduEngine::RaiseInterrupt(unsigned /*vector*/) {
   bar_->Write32(InterruptAcknowledge::kOffset, kOurCause);
   bar_->Write32(InterruptRaise::kOffset, kOurCause);
   return {};

@@ -54,8 +54,8 @@ class IgbEngine final : public Engine {
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
   [[nodiscard]] std::size_t Outstanding() const override { return posted_.Outstanding(); }
-  [[nodiscard]] Result<void> RaiseInterrupt() override {
-    mac_->RaiseInterrupt();
+  [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override {
+    mac_->RaiseInterrupt(vector);
     return {};
   }
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;

@@ -57,8 +57,7 @@ Result<void> Mac::Reset(Deadline deadline) {
   Write(Tctl::kOffset, Tctl::kPadShortPackets);
   // A request that never completes (it went to an address that the IOMMU refuses) is what a reset
   // is there to end: 80 ms is what the PCIe completion timeout allows, then reset regardless.
-  if (auto idle = DisableMaster(std::min(Deadline::After(milliseconds(80)), deadline,
-                                         [](auto a, auto b) { return a.when() < b.when(); }));
+  if (auto idle = DisableMaster(deadline.OrAfter(milliseconds(80)));
       !idle && idle.error().code == ENODEV) {
     return idle;
   }
@@ -263,16 +262,19 @@ void Mac::MaskInterrupts() {
   (void)Read(Status::kOffset);  // the writes have arrived
 }
 
-// 7.3.1.2: in multiple MSI-X mode EICR bit 0 is vector 0. No IVAR points at it, so that nothing but
-// EICS sets it; EIAC clears it when the message is sent (8.8.5).
+// 7.3.1.2: in multiple MSI-X mode EICR bit n is vector n. No IVAR points at any, so that nothing
+// but EICS sets it; EIAC clears it when the message is sent (8.8.5).
 void Mac::UnmaskInterrupt() {
   Write(Gpie::kOffset, Gpie::kMultipleMsix | Gpie::kPbaSupport);
   Write(Eitr0::kOffset, 0);
-  Write(Eiac::kOffset, kVector0);
+  Write(Eiac::kOffset, kVectors);
   Write(Eicr::kOffset, kAllOnes);
-  Write(Eims::kOffset, kVector0);
+  Write(Eims::kOffset, Bit(0));
 }
 
-void Mac::RaiseInterrupt() { Write(Eics::kOffset, kVector0); }
+void Mac::RaiseInterrupt(unsigned vector) {
+  Write(Eims::kOffset, Bit(vector));
+  Write(Eics::kOffset, Bit(vector));
+}
 
 }  // namespace carryover::igb

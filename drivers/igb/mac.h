@@ -60,7 +60,7 @@ class Mac {
 
   void MaskInterrupts();
   void UnmaskInterrupt();  // MSI-X vector 0, from nothing but RaiseInterrupt()
-  void RaiseInterrupt();
+  void RaiseInterrupt(unsigned vector);
 
  private:
   [[nodiscard]] std::uint32_t Read(std::size_t offset) { return mmio_.Read32(offset); }

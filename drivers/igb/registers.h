@@ -105,7 +105,7 @@ struct Gpie {
   static constexpr std::uint32_t kMultipleMsix = Bit(4);
   static constexpr std::uint32_t kPbaSupport = Bit(31);
 };
-inline constexpr std::uint32_t kVector0 = Bit(0);
+inline constexpr std::uint32_t kVectors = Bit(25) - 1;  // of EICR, EIAC and their like
 
 // 8.10 Receive registers
 struct Rctl {

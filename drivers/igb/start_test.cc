@@ -50,7 +50,7 @@ TEST_P(IgbOnBoth, ConfiguresTheDevice) {
       {"RAL", Ral0::kOffset, Mac::StationAddress() & 0xffffffff},
       {"RAH", Rah0::kOffset, Mac::StationAddress() >> 32 | Rah0::kValid},
       {"GPIE", Gpie::kOffset, Gpie::kMultipleMsix | Gpie::kPbaSupport},
-      {"EIAC", Eiac::kOffset, 1},
+      {"EIAC", Eiac::kOffset, kVectors},
       {"EIMS", Eims::kOffset, 1},
       {"EICR", Eicr::kOffset, 0},
       {"EITR", Eitr0::kOffset, 0},

@@ -89,7 +89,7 @@ class IoatEngine final : public Engine {
   void Post(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<bool> Reap() override;
   [[nodiscard]] std::size_t Outstanding() const override { return posted_ - reaped_; }
-  [[nodiscard]] Result<void> RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override { return {posted_, chain_start_}; }
@@ -361,7 +361,7 @@ void IoatEngine::AwaitInterrupt() {
 }
 
 // An armed channel interrupts once: the one before must be out before it is armed again.
-Result<void> IoatEngine::RaiseInterrupt() {
+Result<void> IoatEngine::RaiseInterrupt(unsigned /*vector*/) {
   AwaitInterrupt();
   if (Outstanding() > kRoom) {
     return Fail(ENOSPC, "ioat: the ring is full, with an interrupt that has not come");

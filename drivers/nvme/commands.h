@@ -65,6 +65,7 @@ static_assert(sizeof(Completion) == 16);
 enum AdminOpcode : std::uint8_t {
   kDeleteSq = 0x00,
   kCreateSq = 0x01,
+  kDeleteCq = 0x04,
   kCreateCq = 0x05,
   kIdentify = 0x06,
   kSetFeatures = 0x09,

@@ -204,4 +204,14 @@ Result<void> Controller::CreateQueues(unsigned id, Iova submissions, Iova comple
   return {};
 }
 
+// Base 5.6 and 5.7: a completion queue is deleted after its submission queues.
+Result<void> Controller::DeleteQueues(unsigned id, Deadline deadline) {
+  for (const AdminOpcode opcode : {kDeleteSq, kDeleteCq}) {
+    if (const auto done = Do({.opcode = opcode, .cdw10 = id}, deadline); !done) {
+      return std::unexpected(done.error());
+    }
+  }
+  return {};
+}
+
 }  // namespace carryover::nvme

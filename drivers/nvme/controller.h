@@ -47,6 +47,8 @@ class Controller {
   [[nodiscard]] Result<void> CreateQueues(unsigned id, Iova submissions, Iova completions,
                                           std::uint32_t entries, std::optional<unsigned> vector,
                                           Deadline deadline);
+  // Deletes both; what was posted to them is done before, or not at all.
+  [[nodiscard]] Result<void> DeleteQueues(unsigned id, Deadline deadline);
 
   [[nodiscard]] QueuePair& admin() { return admin_; }
   [[nodiscard]] const QueuePair& admin() const { return admin_; }

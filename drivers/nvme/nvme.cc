@@ -21,7 +21,7 @@ constexpr std::size_t kMaxCopy = std::size_t{256} * 1024;
 constexpr unsigned kCopyQueue = 1;
 constexpr unsigned kInterruptQueue = 2;
 constexpr unsigned kVector = 1;
-// For the commands that create a queue when an interrupt is asked for.
+// For the commands that create and delete a queue when an interrupt is asked for.
 constexpr std::chrono::seconds kAdminPatience{1};
 
 constexpr DriverTraits kTraits{.name = "nvme",
@@ -51,7 +51,7 @@ class NvmeEngine final : public Engine {
   [[nodiscard]] std::size_t Outstanding() const override {
     return media_ ? media_->outstanding() : 0;
   }
-  [[nodiscard]] Result<void> RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override;
@@ -62,7 +62,8 @@ class NvmeEngine final : public Engine {
   void UseRings(DmaRegion rings);
   [[nodiscard]] Result<void> UseGeometry(const Geometry& geometry);
   [[nodiscard]] Result<void> StartQueues(Deadline deadline);
-  [[nodiscard]] Result<void> CreateInterruptQueue();
+  [[nodiscard]] Result<void> CreateInterruptQueue(unsigned vector);
+  [[nodiscard]] Result<void> InterruptBy(unsigned vector);
   void StoreLivePositions();
   [[nodiscard]] Iova At(std::size_t offset) const { return rings_.iova + offset; }
   [[nodiscard]] Iova ListOf(std::uint32_t slot) const {
@@ -90,7 +91,8 @@ class NvmeEngine final : public Engine {
   Geometry geometry_;
   std::optional<MediaCopies> media_;  // once the geometry is known
   QueuePair copy_queue_;
-  std::optional<QueuePair> interrupt_queue_;  // once an interrupt was asked for
+  std::optional<QueuePair> interrupt_queue_;  // once an interrupt was asked for,
+  unsigned interrupt_vector_ = 0;             // by this vector
 };
 
 Result<void> NvmeEngine::Open() {
@@ -166,21 +168,32 @@ Result<void> NvmeEngine::StartQueues(Deadline deadline) {
 void NvmeEngine::StoreLivePositions() {
   memory_->live = {.admin = controller_->admin().position().Pack(),
                    .interrupt = interrupt_queue_ ? interrupt_queue_->position().Pack() : 0,
-                   .interrupt_exists = interrupt_queue_ ? 1U : 0U};
+                   .interrupt_vector = interrupt_queue_ ? interrupt_vector_ : 0};
 }
 
 // Base 5.4.1: a queue can have a vector other than 0 only while MSI-X is enabled, which it need not
 // be before an interrupt is asked for.
-Result<void> NvmeEngine::CreateInterruptQueue() {
+Result<void> NvmeEngine::CreateInterruptQueue(unsigned vector) {
   const std::uint32_t entries = std::min(kInterruptEntries, controller_->cap().max_queue_entries());
   interrupt_queue_ = QueuePair(kInterruptQueue, std::span(memory_->interrupt_sq).first(entries),
                                std::span(memory_->interrupt_cq).first(entries), *bar_,
                                controller_->cap().doorbell_stride());
   auto created = controller_->CreateQueues(
       kInterruptQueue, At(offsetof(RegionLayout, interrupt_sq)),
-      At(offsetof(RegionLayout, interrupt_cq)), entries, kVector, Deadline::After(kAdminPatience));
+      At(offsetof(RegionLayout, interrupt_cq)), entries, vector, Deadline::After(kAdminPatience));
   if (!created) interrupt_queue_.reset();
+  interrupt_vector_ = vector;
   return created;
+}
+
+// A completion queue keeps the vector that it was created with.
+Result<void> NvmeEngine::InterruptBy(unsigned vector) {
+  if (interrupt_queue_ && interrupt_vector_ == vector) return {};
+  if (interrupt_queue_) {
+    auto deleted = controller_->DeleteQueues(kInterruptQueue, Deadline::After(kAdminPatience));
+    if (!deleted) return deleted;
+  }
+  return CreateInterruptQueue(vector);
 }
 
 Result<void> NvmeEngine::BringUp(DmaRegion rings, Deadline deadline) {
@@ -293,12 +306,10 @@ Result<bool> NvmeEngine::Reap() {
 
 // A read of a block that is ours, into memory that is not looked at: unlike a flush it changes
 // nothing on the disk, and unlike a compare it does not depend on what is there.
-Result<void> NvmeEngine::RaiseInterrupt() {
-  if (!interrupt_queue_) {
-    auto created = CreateInterruptQueue();
-    StoreLivePositions();
-    if (!created) return created;
-  }
+Result<void> NvmeEngine::RaiseInterrupt(unsigned vector) {
+  auto ready = InterruptBy(vector);
+  StoreLivePositions();
+  if (!ready) return ready;
   bool any = false;
   while (interrupt_queue_->Take()) any = true;
   if (any) interrupt_queue_->Release();
@@ -372,7 +383,8 @@ Result<void> NvmeEngine::TakeOver(DmaRegion rings, const RingPositions& position
   controller_->admin() = QueuePair::At(0, memory_->admin_sq, memory_->admin_cq, *bar_, stride,
                                        QueuePair::Position::Unpack(live.admin));
   if (!copy_queue_.IsIdle() || !controller_->admin().IsIdle()) return not_as_saved();
-  if (live.interrupt_exists == 0) return {};
+  if (live.interrupt_vector == 0) return {};
+  interrupt_vector_ = live.interrupt_vector;
   const std::uint32_t few = std::min(kInterruptEntries, entries);
   interrupt_queue_ = QueuePair::At(kInterruptQueue, std::span(memory_->interrupt_sq).first(few),
                                    std::span(memory_->interrupt_cq).first(few), *bar_, stride,

@@ -11,8 +11,8 @@
 // (traits().alignment): what is not a whole block could not be written without reading beyond the
 // source.
 //
-// The controller interrupts by vector 0 for its own administration: RaiseInterrupt() uses vector 1,
-// by a read of one scratch block on a queue of its own.
+// The controller interrupts by vector 0 for its own administration. RaiseInterrupt() reads one
+// scratch block, on a queue of its own, which is made anew for another vector.
 //
 // Limits: blocks of 512 or 4096 bytes without metadata, two MSI-X vectors, two I/O queues.
 #pragma once

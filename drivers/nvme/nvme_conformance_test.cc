@@ -19,7 +19,7 @@ ConformanceCase Case(std::string name, NvmeFlavour flavour) {
           .entry = &nvme::Entry(),
           .make_device = [flavour] { return std::make_unique<ModelDevice<NvmeModel>>(flavour); },
           .doorbells_a_batch = 2,
-          .other_vectors_are_silent = false,
+          .administration_interrupts = true,
           .options = {.scratch = kScratch}};
 }
 

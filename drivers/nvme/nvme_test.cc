@@ -262,8 +262,8 @@ TEST_F(Nvme, TakesNotOverAControllerThatOwesACompletion) {
   EnableInterrupts();
   ASSERT_OK(Start());
   device_->model().SetQueueHung(0, true);
-  EXPECT_THAT(driver_->RaiseInterrupt(), FailsWith(ETIMEDOUT));
   ASSERT_OK(driver_->Save());
+  EXPECT_THAT(driver_->RaiseInterrupt(), FailsWith(ETIMEDOUT));
   EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));
   device_->model().SetQueueHung(0, false);
   EXPECT_THAT(MakeDriver()->Attach(arena_.region()), FailsWith(EIO));

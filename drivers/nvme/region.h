@@ -28,7 +28,7 @@ union DataList {
 struct LivePositions {
   std::uint32_t admin = 0;
   std::uint32_t interrupt = 0;
-  std::uint32_t interrupt_exists = 0;  // 1: the interrupt queue was created
+  std::uint32_t interrupt_vector = 0;  // of the interrupt queue; 0: there is none
 };
 
 struct RegionLayout {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "drivers/contract/contract_driver.h"
 #include "drivers/media/media_copies.h"
@@ -18,6 +19,8 @@ constexpr std::size_t kMaxCopy = std::size_t{256} * 1024;
 
 constexpr std::uint16_t kCopyQueue = 0;
 constexpr std::uint16_t kInterruptQueue = 1;
+// For the reset when an interrupt is asked for by another vector.
+constexpr std::chrono::seconds kResetPatience{1};
 
 constexpr DriverTraits kTraits{.name = "virtio",
                                .region_size = ContractDriver::kStateSize + sizeof(RegionLayout),
@@ -53,7 +56,7 @@ class VirtioEngine final : public Engine {
   [[nodiscard]] std::size_t Outstanding() const override {
     return media_ ? media_->outstanding() : 0;
   }
-  [[nodiscard]] Result<void> RaiseInterrupt() override;
+  [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override;
@@ -62,6 +65,7 @@ class VirtioEngine final : public Engine {
 
  private:
   void UseRings(DmaRegion rings, std::uint16_t queue_size);
+  [[nodiscard]] Result<void> InterruptBy(unsigned vector);
   [[nodiscard]] Result<Geometry> ReadGeometry(std::uint64_t features);
   [[nodiscard]] Result<void> UseGeometry(const Geometry& geometry);
   [[nodiscard]] Result<void> StartQueues();
@@ -85,6 +89,7 @@ class VirtioEngine final : public Engine {
   std::optional<MediaCopies> media_;  // once the geometry is known
   RequestQueue copies_;
   RequestQueue interrupts_;
+  unsigned vector_ = kTraits.vector;  // of interrupts_
 };
 
 Result<void> VirtioEngine::Open() {
@@ -161,7 +166,7 @@ Result<void> VirtioEngine::StartQueues() {
     return done;
   }
   if (auto done = transport_->SetUpQueue(kInterruptQueue, interrupts_.place(),
-                                         static_cast<std::uint16_t>(traits_.vector));
+                                         static_cast<std::uint16_t>(vector_));
       !done) {
     return done;
   }
@@ -187,6 +192,7 @@ Result<void> VirtioEngine::BringUp(DmaRegion rings, Deadline /*deadline*/) {
   if (!geometry) return std::unexpected(geometry.error());
   if (auto used = UseGeometry(*geometry); !used) return used;
   UseRings(rings, geometry->queue_size);
+  vector_ = kTraits.vector;
   std::ranges::fill(memory_->filler, std::byte{0});
   return StartQueues();
 }
@@ -247,7 +253,17 @@ Result<bool> VirtioEngine::Reap() {
   return any;
 }
 
-Result<void> VirtioEngine::RaiseInterrupt() {
+// 4.1.4.3.2: a queue's vector is set before the queue is enabled, and a reset disables it.
+Result<void> VirtioEngine::InterruptBy(unsigned vector) {
+  if (vector == vector_) return {};
+  const Deadline deadline = Deadline::After(kResetPatience);
+  if (auto halted = Halt(deadline); !halted) return halted;
+  vector_ = vector;
+  return Continue(deadline);
+}
+
+Result<void> VirtioEngine::RaiseInterrupt(unsigned vector) {
+  if (auto ready = InterruptBy(vector); !ready) return ready;
   while (interrupts_.Take()) continue;
   const auto slot = static_cast<std::uint16_t>(interrupts_.index() % interrupts_.slots());
   interrupts_.Put(
@@ -281,7 +297,8 @@ RingPositions VirtioEngine::Positions() const {
           geometry_.piece_bytes,
           geometry_.queue_size,
           static_cast<std::uint32_t>(geometry_.sectors),
-          static_cast<std::uint32_t>(geometry_.sectors >> 32)};
+          static_cast<std::uint32_t>(geometry_.sectors >> 32),
+          vector_};
 }
 
 // The queue's selector is written: how else could it be seen where its rings are.
@@ -301,6 +318,7 @@ Result<void> VirtioEngine::TakeOver(DmaRegion rings, const RingPositions& positi
   };
   if (transport_->status() != (running ? Status::kRunning : 0)) return not_as_saved();
   UseRings(rings, geometry.queue_size);
+  vector_ = positions[7];
   copies_.ResumeAt(static_cast<std::uint16_t>(positions[0]));
   interrupts_.ResumeAt(static_cast<std::uint16_t>(positions[1]));
   if (running &&

@@ -6,8 +6,8 @@
 // names; no other block is written or read. Any length and alignment is good: what a block has
 // besides is written from the driver's region, and read into it.
 //
-// RaiseInterrupt() asks for the device's id, on a queue of its own: vector 0 is that queue's.
-// Copies are on another, which has no vector.
+// RaiseInterrupt() asks for the device's id, on a queue of its own; for another vector the device
+// is reset, and goes on. Copies are on another queue, which has no vector.
 //
 // Limits: the device must go through the IOMMU (VIRTIO_F_ACCESS_PLATFORM; QEMU: iommu_platform=on),
 // be writable, and have two queues (VIRTIO_BLK_F_MQ).

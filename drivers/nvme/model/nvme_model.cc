@@ -32,6 +32,7 @@ constexpr std::uint16_t kCompletionQueueInvalid = 0x100;
 constexpr std::uint16_t kInvalidQueueIdentifier = 0x101;
 constexpr std::uint16_t kInvalidQueueSize = 0x102;
 constexpr std::uint16_t kInvalidInterruptVector = 0x108;
+constexpr std::uint16_t kInvalidQueueDeletion = 0x10c;
 
 template <typename T>
 void Store(std::span<std::byte> bytes, std::size_t offset, T value) {
@@ -351,6 +352,9 @@ NvmeModel::Status NvmeModel::DoAdmin(const Command& command, std::uint32_t& resu
     case kCreateCq:
     case kCreateSq:
       return CreateQueue(command);
+    case kDeleteCq:
+    case kDeleteSq:
+      return DeleteQueue(command);
     default:
       Violation(fmt::format("admin command {:#x}", command.opcode));
       return kInvalidOpcode;
@@ -414,6 +418,25 @@ NvmeModel::Status NvmeModel::CreateQueue(const Command& command) {
     }
   }
   queues[id] = queue;
+  return kSuccess;
+}
+
+// Base 5.6, 5.7.
+NvmeModel::Status NvmeModel::DeleteQueue(const Command& command) {
+  const unsigned id = command.cdw10 & 0xffff;
+  const auto refuse = [&](Status status, std::string_view why) {
+    Violation(fmt::format("delete queue {}: {}", id, why));
+    return status;
+  };
+  const bool completion = command.opcode == kDeleteCq;
+  auto& queues = completion ? completion_queues_ : submission_queues_;
+  if (id == 0 || !queues.contains(id)) return refuse(kInvalidQueueIdentifier, "no such queue");
+  if (completion && std::ranges::any_of(submission_queues_, [id](const auto& one) {
+        return one.second.completion_queue == id;
+      })) {
+    return refuse(kInvalidQueueDeletion, "a submission queue uses it");
+  }
+  queues.erase(id);
   return kSuccess;
 }
 

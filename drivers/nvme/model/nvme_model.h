@@ -102,6 +102,7 @@ class NvmeModel final : public DeviceModel {
   [[nodiscard]] Status DoIo(const Command& command);
   [[nodiscard]] Status Identify(const Command& command);
   [[nodiscard]] Status CreateQueue(const Command& command);
+  [[nodiscard]] Status DeleteQueue(const Command& command);
   [[nodiscard]] Status Transfer(const Command& command, std::uint64_t first, std::uint32_t blocks);
   // Where the command's data is. Error: a status.
   [[nodiscard]] Status FindData(const Command& command, std::uint64_t bytes,
