@@ -7,6 +7,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+BAD = 3  # Verdict.severity
 Outcome = Literal["passed", "failed", "skipped", "error"]
 
 
@@ -32,6 +33,16 @@ class Verdict(enum.Enum):
         if self is Verdict.SKIP:
             return "skipped"
         return "error" if self is Verdict.INFRA else "failed"
+
+    @property
+    def severity(self) -> int:
+        """How bad it is: 0 is PASS; from BAD on it is the kernel that did something wrong.
+
+        INFRA lies before that: nothing is known. A machine that dies is worst.
+        """
+        if self.machine_is_gone:
+            return BAD + 1
+        return {Verdict.PASS: 0, Verdict.SKIP: 1, Verdict.INFRA: 2}.get(self, BAD)
 
     @property
     def letter(self) -> str:
@@ -82,6 +93,9 @@ class TestResult:
         halves: Each half that ended: half, generation, result, duration.
         failures: Assertions that failed, ``file:line: message``.
         notes: Figures that the test recorded.
+        device: Address of the PCI function that it used first; None if it used none.
+        damage: One object for each memory that differs, as the note `damage` of docs/protocol.md
+            has it.
         boot: Which kernels and boots it ran on.
     """
 
@@ -94,4 +108,6 @@ class TestResult:
     halves: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    damage: list[dict[str, Any]] = field(default_factory=list)
     boot: dict[str, Any] = field(default_factory=dict)
