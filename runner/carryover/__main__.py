@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m carryover close JOURNAL``: closes what a dead run left."""
+"""``python -m carryover VERB``: what can be done with a run that is over, or dead."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from carryover.errors import BadInput, OutputFailed
 from carryover.journal import close_left_over
+from carryover.report import write as write_report
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,13 +20,18 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     close = verbs.add_parser("close", help="end the machine of a dead run, and close its journal")
     close.add_argument("journal", type=Path, help="out/.../journal.jsonl")
+    report = verbs.add_parser("report", help="build report.html of a run")
+    report.add_argument("directory", type=Path, help="where its results.jsonl is, e.g. out/bench")
     options = parser.parse_args(arguments)
     try:
-        done = close_left_over(options.journal)
+        if options.verb == "report":
+            done = str(write_report(options.directory))
+        else:
+            done = f"{options.journal}: {close_left_over(options.journal)}"
     except (BadInput, OutputFailed) as error:
         Console(stderr=True).print(f"carryover: {error}", style="red", soft_wrap=True, markup=False)
         return 1
-    Console().print(f"{options.journal}: {done}", soft_wrap=True, markup=False)
+    Console().print(done, soft_wrap=True, markup=False)
     return 0
 
 
