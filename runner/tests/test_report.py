@@ -55,7 +55,7 @@ def test_every_verdict_and_device_is_there_without_javascript(tmp_path: Path) ->
     for text in (
         "igb 0000:01:00.0 8086:10c9",
         "Not a good run",
-        "Neither PASS nor SKIP: 9 of 31 tests.",
+        "Neither PASS nor SKIP: 8 of 31 tests.",
         "The kernel complained 1 time.",
         "swapper/0 is trying to acquire lock",
         "doorbell of a queue that is not there",
@@ -207,7 +207,8 @@ def test_the_page_is_small_whatever_the_logs(tmp_path: Path, log: str) -> None:
     for number in range(400):
         verdict = Verdict.FAIL if number % 2 else Verdict.PASS
         failures = ["x.cc:1: " + "message <&> " * 5000] if number % 2 else []
-        run.result(f"Suite.Test{number}", verdict, log, failures=failures, damage=damage)
+        maps = damage if number < 40 else []
+        run.result(f"Suite.Test{number}", verdict, log, failures=failures, damage=maps)
     page = report.write(run.end().write())
     assert page.stat().st_size < 10_000_000
     data, logs = (embedded(page.read_text(), name) for name in ("data", "logs"))

@@ -3,22 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from carryover.report.excerpts import fair_limit
 
 
-def within(budget: int, tests: Iterable[dict[str, Any]]) -> None:
-    """Cuts the maps of damaged pages, so that all together have at most `budget` runs.
+def with_small_maps(results: Sequence[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
+    """The results with maps of damaged pages that have at most `budget` runs in all.
 
-    Each map refers to its `classes` by number then, and `map_cut` says whether it was cut.
+    Each map refers to its memory's `classes` by number then, and `map_cut` says whether it was cut.
     """
-    memories = [memory for test in tests for memory in test.get("damage") or []]
-    limit = fair_limit([len(memory.get("map") or []) for memory in memories], budget)
-    for memory in memories:
-        whole = memory.get("map") or []
-        classes = sorted({str(damage) for _, _, damage in whole})
-        memory["classes"] = classes
-        memory["map"] = [[first, pages, classes.index(str(d))] for first, pages, d in whole[:limit]]
-        memory["map_cut"] = bool(memory.get("map_cut")) or len(whole) > limit
+    sizes = [len(memory["map"]) for result in results for memory in result["damage"]]
+    limit = fair_limit(sizes, budget)
+    return [
+        {**result, "damage": [_with_small_map(memory, limit) for memory in result["damage"]]}
+        for result in results
+    ]
+
+
+def _with_small_map(memory: dict[str, Any], limit: int) -> dict[str, Any]:
+    whole = memory["map"]
+    kept = whole[:limit]
+    classes = sorted({str(damage) for _, _, damage in kept})
+    return {
+        **memory,
+        "classes": classes,
+        "map": [[first, pages, classes.index(str(damage))] for first, pages, damage in kept],
+        "map_cut": bool(memory.get("map_cut")) or len(whole) > limit,
+    }

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from carryover.report.embed import script_json
+
 # Control characters are shown; those that turn the direction of text would disguise what follows.
 _SHOWN: dict[int, int | str] = {
     code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"
@@ -76,6 +78,11 @@ def read_excerpt(path: Path, limit: int) -> Excerpt:
     return Excerpt(_text(head), _text(tail), size - len(head) - len(tail), size)
 
 
+def json_size(text: str) -> int:
+    """Bytes of the text in the page's data; an estimate if it is short."""
+    return len(text) if len(text) < 40 else len(script_json(text))
+
+
 def strings_of(value: Any) -> list[str]:
     """All strings in a JSON value, keys apart."""
     if isinstance(value, str):
@@ -87,12 +94,13 @@ def strings_of(value: Any) -> list[str]:
 
 
 def shortened(value: Any, limit: int) -> Any:
-    """The JSON value with clean strings of `limit` characters at most; cut ones say so."""
+    """The JSON value with clean strings of `limit` bytes of JSON at most; cut ones say so."""
     if isinstance(value, str):
         text = clean(value)
-        if len(text) <= limit:
+        if (size := json_size(text)) <= limit:
             return text
-        return f"{text[:limit]} ... ({len(text) - limit} characters more in results.jsonl)"
+        kept = limit * len(text) // size
+        return f"{text[:kept]} ... ({len(text) - kept:,} characters more in results.jsonl)"
     if isinstance(value, dict):
         return {clean(str(key)): shortened(child, limit) for key, child in value.items()}
     if isinstance(value, list):

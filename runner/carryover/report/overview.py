@@ -125,7 +125,7 @@ class Boots:
 
 def link(**filters: str) -> str:
     """A link within the page (docs/report.md); empty values are left out."""
-    return "#" + urlencode({key: value for key, value in filters.items() if value})
+    return "#" + urlencode({key: value for key, value in filters.items() if value}, safe=",/:")
 
 
 def counts(results: Iterable[dict[str, Any]], **filters: str) -> list[Count]:

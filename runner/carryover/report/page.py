@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from carryover.errors import OutputFailed
 from carryover.report import overview
-from carryover.report.damage import within
+from carryover.report.damage import with_small_maps
 from carryover.report.embed import content_security_policy, script_json
-from carryover.report.excerpts import fair_limit, shortened, strings_of
+from carryover.report.excerpts import fair_limit, json_size, shortened, strings_of
 from carryover.report.lanes import Lane, lanes
 from carryover.report.logs import faults, last_lines, logs
 from carryover.saved_run import SavedRun, load
@@ -40,6 +39,10 @@ _SCRIPTS = (
 _LOGS = 5_000_000
 _TEXTS = 2_000_000
 _DAMAGED_RUNS = 60_000
+_SHORT = 80  # a text of this size is never cut
+
+# The other verdicts can come from a kexec after the last boot that the test ran on.
+_JUDGED_ON_ITS_BOOTS = frozenset({"PASS", "FAIL", "SKIP", "LOST"})
 
 
 def write(directory: Path) -> Path:
@@ -73,13 +76,11 @@ def render(run: SavedRun) -> str:
     boots = overview.Boots()
     all_lanes = lanes(run.marks)
     tests = [_test(result, boots, all_lanes, run) for result in run.results]
-    within(_DAMAGED_RUNS, tests)
     complaints = faults(run)
     data = {
         "tests": [tests[index] for index, _ in results],
         "boots": [asdict(boot) for boot in boots.all],
         "lanes": [lane.as_dict() for lane in all_lanes],
-        "order": list(overview.SEVERITY),
     }
     style = (_ASSETS / "style.css").read_text(encoding="utf-8")
     code = "\n".join((_ASSETS / name).read_text(encoding="utf-8") for name in _SCRIPTS)
@@ -130,15 +131,15 @@ def _cleaned(run: SavedRun) -> SavedRun:
     """The run with texts that fit: a limit for all, which leaves short ones as they are."""
     parts: dict[str, Any] = {
         "begin": run.begin,
-        "results": run.results,
+        "results": with_small_maps(run.results, _DAMAGED_RUNS),
         "marks": run.marks,
         "faults": run.faults,
         "violations": run.violations,
         "end": run.end,
         "remark": run.remark,
     }
-    strings = strings_of(list(parts.values()))
-    limit = max(80, fair_limit([len(json.dumps(text)) for text in strings], _TEXTS))
+    sizes = [json_size(text) for text in strings_of(list(parts.values()))]
+    limit = max(_SHORT, fair_limit(sizes, _TEXTS))
     return SavedRun(directory=run.directory, **shortened(parts, limit))
 
 
@@ -152,17 +153,25 @@ def _test(
     indices = boots.of(result)
     test = {key: result.get(key) for key in kept}
     test["boots"] = indices
-    test["lanes"] = _lanes_of([boots.all[index].boot_id for index in indices], all_lanes)
+    test["lanes"] = _lanes_of(result, {boots.all[index].boot_id for index in indices}, all_lanes)
     test["faults"] = [f["text"] for f in run.faults if f.get("test") == result["name"]]
     return test
 
 
-def _lanes_of(boot_ids: Sequence[str], all_lanes: Sequence[Lane]) -> list[int]:
-    """The lanes that led to these boots; if no console told a boot id, those of the one cycle."""
-    cycles = {lane.cycle for lane in all_lanes}
-    if len(cycles) == 1 and boot_ids:
-        return [i for i, lane in enumerate(all_lanes) if lane.kexec < len(boot_ids)]
-    return [i for i, lane in enumerate(all_lanes) if lane.boot_id and lane.boot_id in boot_ids]
+def _lanes_of(result: dict[str, Any], boot_ids: Set[str], all_lanes: Sequence[Lane]) -> list[int]:
+    """The lanes that led to a test's boots, and that of the kexec which came to no boot for it.
+
+    The power cycle is known by the boot ids that the console told, or because there was only one.
+    """
+    cycles = {lane.cycle for lane in all_lanes if lane.boot_id in boot_ids}
+    if not cycles and len({lane.cycle for lane in all_lanes}) == 1:
+        cycles = {1}
+    kexecs = len(result["kexecs"]) + (result["verdict"] not in _JUDGED_ON_ITS_BOOTS)
+    return [
+        index
+        for index, lane in enumerate(all_lanes)
+        if boot_ids and lane.cycle in cycles and lane.kexec <= kexecs
+    ]
 
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:

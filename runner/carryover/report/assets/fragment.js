@@ -15,13 +15,13 @@ function fragment(changes, from = state()) {
     const value = key in changes ? changes[key] : from.get(key);
     if (value) next.set(key, value);
   }
-  return `#${next}`;
+  return `#${String(next).replace(/%(2C|2F|3A)/g, decodeURIComponent)}`;
 }
 
 // A text that is being typed is no step to go back to; a choice is.
 function change(changes, {isStep}) {
   const next = fragment(changes);
-  if (next === `#${state()}`) return;
+  if (next === (location.hash || "#")) return;
   if (isStep) history.pushState(null, "", next);
   else history.replaceState(null, "", next);
   show();
