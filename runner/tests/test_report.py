@@ -54,9 +54,10 @@ def test_every_verdict_and_device_is_there_without_javascript(tmp_path: Path) ->
         assert f'class="verdict {verdict.value}"' in page
     for text in (
         "igb 0000:01:00.0 8086:10c9",
+        "igb 0000:02:00.0 8086:10c9",  # no test used it
         "Not a good run",
         "Neither PASS nor SKIP: 8 of 31 tests.",
-        "The kernel complained 1 time.",
+        "Kernel faults: 1.",
         "swapper/0 is trying to acquire lock",
         "doorbell of a queue that is not there",
         "mapping not claimed",
@@ -163,6 +164,25 @@ def test_lanes_are_kexecs_in_order() -> None:
     assert sum(segment.length for segment in second.segments) == pytest.approx(5.0)
     assert first.boot_id.endswith("1")
     assert second.boot_id.endswith("2")
+
+
+def test_a_run_without_a_kexec_is_one_lane() -> None:
+    marks = [*COLD_BOOT, ("run", 2.0), ("off", 4.0)]
+    (lane,) = lanes(RunBuilder(Path("unused")).marks(marks, 1, 0).records)
+    assert lane.kexec == 0
+    assert lane.last[0] == "run"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"), [(Verdict.FAIL, [0, 1]), (Verdict.PANIC, [0, 1, 2])]
+)
+def test_a_death_has_the_kexec_that_came_to_no_boot(
+    tmp_path: Path, verdict: Verdict, expected: list[int]
+) -> None:
+    run = RunBuilder(tmp_path).begin().power_cycle(1, kexecs=1).marks(KEXEC[:4], 1, 2)
+    run.power_cycle(2, kexecs=2).result("Memory.Dies", verdict)
+    page = page_of(run.end())
+    assert embedded(page, "data")["tests"][0]["lanes"] == expected
 
 
 def test_marks_of_two_sources_are_put_in_order() -> None:

@@ -180,10 +180,9 @@ def problems(run: SavedRun) -> list[str]:
     if bad := sum(result["verdict"] not in GOOD for result in run.results):
         found.append(f"Neither PASS nor SKIP: {bad:,} of {number(len(run.results), 'test')}.")
     if run.faults:
-        found.append(f"The kernel complained {number(len(run.faults), 'time')}.")
+        found.append(f"Kernel faults: {len(run.faults):,}.")
     if run.violations:
-        times = number(len(run.violations), "time")
-        found.append(f"Drivers did {times} what a device's specification forbids.")
+        found.append(f"Forbidden by a device's specification: {len(run.violations):,}.")
     return found
 
 

@@ -102,7 +102,7 @@ def render(run: SavedRun) -> str:
         problems=found,
         counts=overview.counts(run.results),
         matrix=overview.matrix(run),
-        none=overview.NONE,
+        absent=overview.NONE,
         boots=boots.all,
         faults=complaints,
         more_faults=len(run.faults) - len(complaints),
