@@ -16,6 +16,7 @@ from saved_runs import COLD_BOOT, DAMAGES, KEXEC, RunBuilder, every_verdict, mem
 
 from carryover import report
 from carryover.__main__ import main
+from carryover.exit_codes import ExitCode
 from carryover.report.excerpts import fair_limit, read_excerpt
 from carryover.report.lanes import lanes
 from carryover.saved_run import load
@@ -272,6 +273,6 @@ def test_the_page_of_a_killed_run(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_no_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", str(tmp_path)]) == 1
+    assert main(["report", str(tmp_path)]) == ExitCode.BAD_INPUT
     assert "results.jsonl" in capsys.readouterr().err
     assert not (tmp_path / "report.html").exists()
