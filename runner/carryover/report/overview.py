@@ -161,7 +161,7 @@ def matrix(run: SavedRun) -> Matrix:
             counts(
                 [result for result in of_row if _claim(result) == claim],
                 driver=driver,
-                device=address,
+                device=address or NONE,
                 claim=claim,
             )
             for claim in names

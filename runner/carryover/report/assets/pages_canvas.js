@@ -159,6 +159,7 @@ class PagesCanvas {
     if (this.cell >= GRID_FROM) this.grid(colour("paper"));
     if (this.cell >= LETTERS_FROM) this.letters(colour("ink"));
     this.outline(shown, style.color);
+    this.element.dataset.zoom = (this.cell / this.fitted).toFixed(2);
     this.element.style.touchAction = this.cell > this.fitted ? "none" : "pan-y";
     this.drawn(shown);
   }

@@ -7,7 +7,7 @@ function testPage(index) {
   return [
     neighbours(index),
     el("h1", {class: "name"}, el("span", {class: `verdict ${test.verdict}`}, test.verdict), " ",
-      el("span", null, test.name)),
+      el("span", null, test.name.split(/(?<=[./])/).flatMap((part) => [part, el("wbr")]))),
     test.summary ? el("p", {class: "summary"}, test.summary) : null,
     test.reason ? el("p", {class: "reason"}, test.reason) : null,
     facts(test),
@@ -66,9 +66,9 @@ const HALVES = {
 
 function halves(test) {
   if (!test.halves.length) return section("Halves", el("p", null, "None of its halves came to an end."));
-  return section("Halves", scrolled("Halves", table(["half", "kexecs before", "result", "took"],
-    test.halves.map((half) => [HALVES[half.half] || half.half, String(half.generation),
-      el("span", {class: `result ${half.result}`}, half.result), duration(half.duration)]),
+  return section("Halves", scrolled("Halves", table(["half", "result", "took", "kexecs before"],
+    test.halves.map((half) => [HALVES[half.half] || half.half,
+      el("span", {class: `result ${half.result}`}, half.result), duration(half.duration), String(half.generation)]),
     {class: "halves"})));
 }
 
