@@ -49,7 +49,9 @@ class Browser:
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=size == PHONE,
         )  # fmt: skip
-        self._devtools("Emulation.setTouchEmulationEnabled", enabled=size == PHONE)
+        self._devtools(
+            "Emulation.setTouchEmulationEnabled", enabled=size == PHONE, maxTouchPoints=2
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._devtools("Emulation.setEmulatedMedia", features=[scheme])
         self._devtools("Emulation.setScriptExecutionDisabled", value=not script)
