@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from carryover import report
 from carryover.compare import Thresholds, compare
 from carryover.comparison_text import comparison_text
 from carryover.errors import BadInput, OutputFailed
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     _add_run(verbs)
     _add_compare(verbs)
+    _add_report(verbs)
     _add_close(verbs)
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.takes_more:
@@ -135,6 +137,20 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         Console(highlight=False).print(comparison_text(a, b, comparison), soft_wrap=True)
     return 1 if comparison.is_worse else 0
+
+
+def _add_report(verbs: Any) -> None:
+    parser = _verb(
+        verbs, "report", _report, help="build report.html of a run, also of one that was killed"
+    )
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="its --carryover-out, or its results.jsonl"
+    )
+
+
+def _report(options: argparse.Namespace) -> int:
+    Console().print(str(report.write(options.run)), soft_wrap=True, markup=False)
+    return 0
 
 
 def _add_close(verbs: Any) -> None:

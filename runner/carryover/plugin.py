@@ -167,6 +167,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         ours.finish(how_it_ended(int(session.exitstatus)))
         if session.exitstatus == pytest.ExitCode.OK and ours.complaints:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if session.exitstatus == pytest.ExitCode.OK and not ours.has_report:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     try:
         yield
         if ours is not None:

@@ -26,7 +26,15 @@ from carryover.verdict import TestResult
 
 SCHEMA = 2  # of results.jsonl: results.schema.json
 _NEEDED_BYTES = 16 << 20
-_FILES = ("junit.xml", "results.jsonl", "results.ktap", "console.log", "events.jsonl", "qemu.log")
+_FILES = (
+    "junit.xml",
+    "results.jsonl",
+    "results.ktap",
+    "report.html",
+    "console.log",
+    "events.jsonl",
+    "qemu.log",
+)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 from rich.console import Console
 
+from carryover import report
 from carryover.blame import Results
 from carryover.campaign import Campaign
 from carryover.display import Display
@@ -60,6 +61,7 @@ class CarryoverSession:
         self._junit: _Junit | None = None
         self._left_out: dict[str, int] = {}
         self.is_reporting = False
+        self.has_report = True
 
     def without_devices(self, tests: Sequence[ProgramItem]) -> list[ProgramItem]:
         """Those whose driver has no device in the environment; none if all are such."""
@@ -206,6 +208,17 @@ class CarryoverSession:
                 output.close(how, {name: count for name, count in counts.items() if count})
         except Infrastructure as error:
             self.complain(f"{error}; the files of this run are not whole")
+        self._write_report()
+
+    def _write_report(self) -> None:
+        """The page comes last: nothing that is wrong with it may cost a result."""
+        try:
+            report.write(self._directory)
+        except Exception as error:  # a fault of the page's own, too
+            self.has_report = False
+            what = f"{type(error).__name__}: {error}"
+            page = self._directory / report.NAME
+            self.complain(f"{page}: cannot be built: {what}; no result is lost by that")
 
     def _set_up_junit(self, how: str) -> None:
         """Pytest's own junit.xml goes beside its name until it is whole."""

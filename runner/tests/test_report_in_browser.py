@@ -1,0 +1,551 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""report.html in headless Chromium: what a person sees, clicks and types."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from browser import DESKTOP, PHONE, Browser
+from saved_runs import DAMAGES, RunBuilder, every_verdict, memory
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.support.select import Select
+
+from carryover import report
+from carryover.verdict import Verdict
+
+pytestmark = pytest.mark.browser
+
+DAMAGED = "MemoryContinuity.TwoHundredFiftySixMiB"
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+HOSTILE = '</script><script>document.title="owned"</script><img src="http://carryover.invalid/x">'
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report.write(every_verdict(tmp_path_factory.mktemp("every")).end().write())
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """The browser; whatever a test does, the page stays without errors and asks nobody else."""
+    chromium.look()
+    yield chromium
+    assert chromium.messages() == []
+    asked = {url for url in chromium.requests() if not url.startswith(("file://", "about:"))}
+    assert asked == set()
+
+
+def rows(browser: Browser) -> int:
+    shown = "[...document.querySelectorAll('#tests tbody tr')].filter((r) => r.offsetParent)"
+    return int(browser.script(f"return {shown}.length"))
+
+
+def fragment(browser: Browser) -> str:
+    return str(browser.script("return location.hash"))
+
+
+def choose(browser: Browser, name: str, value: str) -> None:
+    Select(browser.one(f"select[name={name}]")).select_by_visible_text(value)
+
+
+# --- at a glance
+
+
+def test_the_overview(browser: Browser, every: Path) -> None:
+    browser.open(every)
+    assert browser.texts("h1") == ["Not a good run"]
+    tally = [text.split() for text in browser.texts("#tally a")]
+    assert tally[0] == ["1", "PANIC"]
+    assert ["21", "PASS"] in tally
+    matrix = browser.texts("#matrix tbody th")
+    assert [row.split()[0] for row in matrix] == ["no", "igb", "igb", "nvme"]
+    assert len(browser.all("#boots tbody tr")) == 4
+    assert rows(browser) == 31
+    first = browser.texts("#tests tbody tr:first-child td:first-child")
+    assert first == ["PANIC"]  # worst first
+
+
+def test_a_fault_has_its_console_and_its_test(browser: Browser, every: Path) -> None:
+    browser.open(every)
+    browser.one("#complaints summary code").click()
+    assert "trying to acquire lock" in browser.one("#complaints pre").text
+    browser.one("#complaints summary a").click()
+    browser.until(lambda: "Keeps3" in browser.one("#test h1").text)
+    assert "possible recursive locking" in browser.one("#test").text
+
+
+# --- filters
+
+
+def test_filters_are_in_the_fragment(browser: Browser, every: Path) -> None:
+    browser.open(every)
+    browser.one("#filters [data-verdict=SKIP]").click()
+    assert (rows(browser), fragment(browser)) == (2, "#verdict=SKIP")
+    browser.one("#filters [data-verdict=LOST]").click()
+    assert rows(browser) == 3
+    choose(browser, "claim", "mapping")
+    assert rows(browser) == 1
+    assert browser.one("#shown").text == "1 of 31 tests"
+    browser.driver.refresh()
+    assert rows(browser) == 1
+    pressed = [
+        b.get_attribute("data-verdict") for b in browser.all('#filters [aria-pressed="true"]')
+    ]
+    assert sorted(map(str, pressed)) == ["LOST", "SKIP"]
+    browser.driver.back()
+    browser.until(lambda: rows(browser) == 3)
+    browser.driver.back()
+    browser.until(lambda: rows(browser) == 2)
+    browser.one("#clear").click()
+    assert (rows(browser), fragment(browser)) == (31, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("driver", "nvme", 1),
+        ("device", "0000:01:00.0", 28),
+        ("claim", "none", 1),
+        ("kind", "run", 1),
+    ],
+)
+def test_each_choice(browser: Browser, every: Path, name: str, value: str, expected: int) -> None:
+    browser.open(every)
+    choose(browser, name, value)
+    assert rows(browser) == expected
+
+
+def test_text_is_found_in_names_and_reasons(browser: Browser, every: Path) -> None:
+    browser.open(every)
+    field = browser.one("input[name=text]")
+    field.send_keys("igb keeps1")
+    assert rows(browser) == 11
+    field.clear()
+    field.send_keys("because of HANG")
+    assert browser.texts("#tests tbody .verdict") == ["HANG"]
+    steps = browser.script("return history.length")
+    field.send_keys("x")
+    assert rows(browser) == 0
+    assert browser.script("return history.length") == steps  # typing is no step to go back to
+
+
+def test_the_order(browser: Browser, every: Path) -> None:
+    browser.open(every)
+    choose(browser, "sort", "by name")
+    names = browser.texts("#tests tbody a")
+    assert names == sorted(names)
+    choose(browser, "sort", "longest first")
+    longest = browser.texts("#tests tbody .c-time")
+    assert longest[0] == "250 ms"
+    assert longest[-1] == "0 ms"
+    choose(browser, "sort", "worst first")
+    assert browser.texts("#tests tbody .verdict")[0] == "PANIC"
+
+
+def test_the_matrix_leads_to_its_tests(browser: Browser, every: Path) -> None:
+    browser.open(every)
+    browser.one('#matrix a[href*="nvme"]').click()
+    browser.until(lambda: rows(browser) == 1)
+    assert fragment(browser) == "#verdict=SKIP&driver=nvme&device=0000:03:00.0&claim=mapping"
+
+
+# --- one test
+
+
+def test_a_link_to_a_test(browser: Browser, every: Path) -> None:
+    browser.open(every, f"#test={DAMAGED}")
+    assert browser.texts("#test h1") == [f"FAIL {DAMAGED}"]
+    assert not browser.one("#overview").is_displayed()
+    assert DAMAGED in browser.driver.title
+    shown = browser.one("#test").text
+    for text in (
+        "What was there before is there after the kexec",
+        "6 extents of 268435456 bytes are damaged",
+        "arm, in the outgoing kernel",
+        "verify, in the incoming kernel",
+        "selftests/memory_continuity_test.cc:57",
+        "Which is: 6",
+        "GB per second",
+        "carryover.nonce=c1k3",
+        "are left out here",
+        "the last line",
+    ):
+        assert text in shown, text
+    assert browser.texts("#test .failures .where")[1] == "selftests/memory_continuity_test.cc:61"
+
+
+def test_to_a_test_and_back(browser: Browser, every: Path) -> None:
+    browser.open(every, "#claim=memory&driver=igb")
+    assert rows(browser) == 20
+    link = browser.all("#tests tbody a")[15]
+    name = link.text
+    browser.script("arguments[0].scrollIntoView({block: 'center'})", link)
+    scrolled = browser.script("return scrollY")
+    assert scrolled > 0
+    link.click()
+    assert browser.texts("#test h1") == [f"PASS {name}"]
+    assert browser.script("return scrollY") == 0
+    assert fragment(browser) == f"#driver=igb&claim=memory&test={name}"
+    assert browser.one("#back").text == "The 20 tests shown"
+    browser.driver.back()
+    browser.until(lambda: rows(browser) == 20)
+    assert browser.script("return scrollY") == scrolled
+    assert browser.script("return document.activeElement.innerText") == name
+    browser.driver.forward()
+    browser.until(lambda: browser.texts("#test h1") == [f"PASS {name}"])
+    stable = str(browser.one("#link").get_attribute("href"))
+    assert stable.endswith(f"#test={name}")
+    browser.one("#back").click()
+    browser.until(lambda: rows(browser) == 20)
+
+
+def test_neighbours_are_those_that_are_shown(browser: Browser, every: Path) -> None:
+    browser.open(every, "#verdict=SKIP&test=Verdicts.Skip/1")
+    assert [link.text for link in browser.all(".neighbours a")][1:-1] == ["Next"]
+    browser.all(".neighbours a")[1].click()
+    browser.until(lambda: browser.texts("#test h1") == ["SKIP NvmeContinuity.OneMiB"])
+    assert "None of its halves came to an end" in browser.one("#test").text
+
+
+def test_no_such_test(browser: Browser, every: Path) -> None:
+    browser.open(every, "#test=Suite.Gone")
+    assert "This run has no result of Suite.Gone." in browser.one("#test").text
+    browser.one("#test a").click()
+    browser.until(lambda: rows(browser) == 31)
+
+
+def test_keys_alone_will_do(browser: Browser, every: Path) -> None:
+    browser.open(every, "#verdict=FAIL")
+    browser.one("input[name=text]").click()
+    keys = ActionChains(browser.driver)
+    for _ in range(20):
+        keys.send_keys(Keys.TAB).perform()
+        if browser.script("return document.activeElement.innerText") == DAMAGED:
+            break
+    keys.send_keys(Keys.ENTER).perform()
+    browser.until(lambda: browser.texts("#test h1") == [f"FAIL {DAMAGED}"])
+
+
+# --- the timeline
+
+
+def test_the_timeline(browser: Browser, every: Path) -> None:
+    browser.open(every)
+    names = browser.texts("#timeline button.lane b")
+    assert names == [
+        "cycle 1, cold boot", "cycle 1, kexec 1", "cycle 1, kexec 2", "cycle 1, kexec 3",
+        "cycle 2, cold boot", "cycle 2, kexec 1",
+    ]  # fmt: skip
+    segments = browser.script(
+        "return [...document.querySelectorAll('#timeline svg')].map("
+        "(lane) => [...lane.querySelectorAll('rect')].map((r) => r.getBoundingClientRect().width))"
+    )
+    assert [len(lane) for lane in segments] == [4, 11, 9, 9, 4, 11]
+    second = segments[2]
+    # Boot (1.2 s) against freeze (0.9 s), and the last one (1.5 s): drawn to scale.
+    assert second[4] / second[2] == pytest.approx(1.2 / 0.9, rel=0.05)
+    assert second[8] / second[2] == pytest.approx(1.5 / 0.9, rel=0.05)
+    browser.all("#timeline button.lane")[1].click()
+    (marks,) = browser.texts("#timeline .marks")
+    assert "jump to outgoing-last" in marks
+    assert "Starting new kernel" in marks
+
+
+def test_a_test_has_the_timeline_of_its_own_kexecs(browser: Browser, every: Path) -> None:
+    browser.open(every, f"#test={DAMAGED}")
+    assert len(browser.all("#test button.lane")) == 4
+    browser.open(every, "#test=IgbContinuity.Keeps1")
+    assert browser.texts("#test button.lane b") == ["cycle 1, cold boot", "cycle 1, kexec 1"]
+
+
+def test_many_kexecs(browser: Browser, tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path).begin().power_cycle(kexecs=100).result("Memory.Keeps").end()
+    browser.open(report.write(run.write()))
+    assert len(browser.all("#timeline svg")) == 8
+    browser.one("#timeline > .timeline > button").click()
+    assert len(browser.all("#timeline svg")) == 101
+    assert browser.texts("#timeline button.lane b")[100] == "kexec 100"
+    browser.one("#timeline > .timeline > details > summary").click()
+    assert any(
+        row.split()[:2] == ["freeze", "100"] for row in browser.texts("#timeline details tr")
+    )
+
+
+# --- memory that differs
+
+
+CLASSES = {"zeroed", "stale", "other", "poison", "flip", "foreign"}
+
+
+def colours(browser: Browser) -> set[str]:
+    """Those that are in the first picture, of the classes of damage."""
+    found = browser.script(
+        """
+        const canvas = document.querySelector("canvas");
+        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        const there = new Set();
+        for (let i = 0; i < data.length; i += 4) there.add(data.slice(i, i + 3).join());
+        const names = ["intact", "unknown", ...arguments[0]];
+        const style = getComputedStyle(canvas);
+        return names.filter((name) => {
+          const value = style.getPropertyValue(`--d-${name}`).trim();
+          return there.has([1, 3, 5].map((at) => parseInt(value.slice(at, at + 2), 16)).join());
+        });
+        """,
+        sorted(CLASSES),
+    )
+    return set(found)
+
+
+def label(browser: Browser) -> str:
+    return browser.one(".page-label").text
+
+
+def scale_of(browser: Browser) -> float:
+    """How much wider than the canvas the whole picture is."""
+    return float(browser.one("canvas").get_attribute("data-zoom") or 0)
+
+
+def press(browser: Browser, *keys: str) -> None:
+    browser.one("canvas").send_keys(*keys)
+
+
+def test_the_picture_has_each_class(browser: Browser, every: Path) -> None:
+    browser.open(every, f"#test={DAMAGED}")
+    browser.until(lambda: label(browser))
+    assert colours(browser) == {"intact", *CLASSES}
+    legend = browser.texts(".damage .legend")[0]
+    assert all(damage in legend for damage in DAMAGES)
+    assert "A row is" in browser.one(".scale").text
+    browser.look(dark=True)
+    browser.until(lambda: colours(browser) == {"intact", *CLASSES})
+
+
+def point_at(browser: Browser, page: int) -> None:
+    """Moves the mouse over a page of the first row, whose cells have 20 pixels."""
+    canvas = browser.one("canvas")
+    size = browser.script("return [arguments[0].clientWidth, arguments[0].clientHeight]", canvas)
+    left, top = 20 * page + 10 - int(size[0] / 2), 10 - int(size[1] / 2)  # from the middle
+    ActionChains(browser.driver).move_to_element_with_offset(canvas, left, top).perform()
+
+
+def test_the_page_under_the_pointer_is_named(browser: Browser, every: Path) -> None:
+    browser.open(every, f"#test={DAMAGED}")
+    browser.one('[aria-label="Go to the next damaged pages"]').click()
+    assert label(browser).startswith("Page 17, offset 0x11000: stale generation")
+    assert "detail of stale generation" in label(browser)
+    assert "IOVA 0x10011000" in label(browser)
+    assert "physical 0x123467000" in label(browser)
+    press(browser, Keys.HOME)
+    point_at(browser, 10)
+    assert label(browser).startswith("Page 10, offset 0xa000: zeroed")
+    point_at(browser, 12)
+    assert label(browser) == "Page 12, offset 0xc000: as it was"
+    ActionChains(browser.driver).move_to_element(browser.one("#test h1")).perform()
+    assert label(browser).startswith("Page 0,")  # the cursor's again
+
+
+def test_keys_move_and_zoom(browser: Browser, every: Path) -> None:
+    browser.open(every, f"#test={DAMAGED}")
+    press(browser, Keys.HOME)
+    assert label(browser).startswith("Page 0,")
+    press(browser, "n", "n", "n")
+    assert "Page 24, offset 0x18000: another page's content" in label(browser)
+    press(browser, "p")
+    assert "Page 17," in label(browser)
+    press(browser, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert label(browser).startswith("Page 19,")
+    assert label(browser).endswith("as it was")
+    press(browser, Keys.ARROW_LEFT)
+    assert "Page 18, offset 0x12000: stale generation" in label(browser)
+    press(browser, Keys.END)
+    assert label(browser).startswith("Page 65,535,")
+    assert not browser.one('[aria-label="Zoom out"]').get_property("disabled")
+    press(browser, "0")
+    assert browser.one('[aria-label="Zoom out"]').get_property("disabled")
+
+
+def test_buttons_zoom(browser: Browser, every: Path) -> None:
+    browser.open(every, f"#test={DAMAGED}")
+    whole = browser.script("return document.querySelector('canvas').toDataURL()")
+    zoom_in = browser.one('[aria-label="Zoom in"]')
+    for _ in range(12):
+        if zoom_in.get_property("disabled"):
+            break
+        zoom_in.click()
+    assert zoom_in.get_property("disabled")
+    assert browser.script("return document.querySelector('canvas').toDataURL()") != whole
+    browser.one('[aria-label="Show the whole memory"]').click()
+    assert browser.script("return document.querySelector('canvas').toDataURL()") == whole
+
+
+def test_the_wheel_is_the_pages_until_the_picture_is_used(browser: Browser, every: Path) -> None:
+    browser.open(every, f"#test={DAMAGED}")
+    turned = "return arguments[0].dispatchEvent(new WheelEvent('wheel', " \
+        "{deltaY: -100, cancelable: true, bubbles: true, offsetX: 20, offsetY: 20}))"  # fmt: skip
+    canvas = browser.one("canvas")
+    out = browser.one('[aria-label="Zoom out"]')
+    assert browser.script(turned, canvas) is True
+    assert out.get_property("disabled")
+    canvas.click()
+    assert browser.script(turned, canvas) is False
+    assert not out.get_property("disabled")
+
+
+def test_fingers(browser: Browser, every: Path) -> None:
+    browser.look(PHONE)
+    browser.open(every, f"#test={DAMAGED}")
+    canvas = browser.one("canvas")
+    out = browser.one('[aria-label="Zoom out"]')
+    browser.script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    x, y = browser.script(
+        "const box = arguments[0].getBoundingClientRect(); return [box.x, box.y]", canvas
+    )
+    before = label(browser)
+    browser.touch([[(x + 30, y + 20)]])
+    browser.until(lambda: label(browser) != before)
+    assert out.get_property("disabled")
+    press(browser, "+")  # zoomed in, touches are the picture's, and not the page's
+    cell = scale_of(browser)
+    near, middle, far = (
+        [(x + 100 - apart, y + 40), (x + 120 + apart, y + 40)] for apart in (0, 20, 60)
+    )
+    browser.touch([near, middle, far])
+    browser.until(lambda: scale_of(browser) > 2 * cell)
+
+
+def test_one_bad_page_of_a_terabyte_is_seen(browser: Browser, tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path).begin()
+    run.result("Memory.Big", Verdict.FAIL, damage=[memory(1 << 28, [(123_456_789, 1, "poison")])])
+    cut = memory(1 << 20, [(5, 2, "zeroed"), (9, 1, "foreign")], map_cut=True)
+    run.result("Memory.Cut", Verdict.FAIL, damage=[cut])
+    page = report.write(run.end().write())
+    browser.open(page, "#test=Memory.Big")
+    browser.until(lambda: "poison" in colours(browser))
+    assert "Page 123,456,789" in label(browser)
+    browser.open(page, "#test=Memory.Cut")
+    browser.until(lambda: "unknown" in colours(browser))
+    assert "not told: the map is cut" in browser.texts(".damage .legend")[0]
+
+
+# --- how it looks
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("where", ["", f"#test={DAMAGED}", "#test=Verdicts.Infra/1", "#test=gone"])
+def test_it_fits_and_can_be_read(
+    browser: Browser, every: Path, where: str, size: tuple[int, int], *, dark: bool
+) -> None:
+    browser.look(size, dark=dark)
+    browser.open(every, where)
+    for closed in browser.all("details:not([open]) > summary, .lane"):
+        browser.script("arguments[0].click()", closed)
+    width = browser.script("return [innerWidth, document.documentElement.scrollWidth]")
+    assert width[1] <= size[0], width
+    assert browser.script(CONTRAST) == []
+    background = browser.script("return getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, background[4:-1].split(","))) < 3 * 64) == dark
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_letters_in_the_picture_can_be_read(browser: Browser, every: Path, *, dark: bool) -> None:
+    browser.look(dark=dark)
+    browser.open(every, f"#test={DAMAGED}")
+    browser.one(".damage details summary").click()
+    assert [line for line in browser.script(CONTRAST) if "swatch" in line] == []
+    assert len(browser.all(".damage .legend .swatch")) >= 7
+
+
+def test_controls_have_names(browser: Browser, every: Path) -> None:
+    for where in ("", f"#test={DAMAGED}"):
+        browser.open(every, where)
+        nameless = [
+            element.get_attribute("outerHTML")
+            for element in browser.all("a, button, input, select, summary, canvas, svg, [tabindex]")
+            if not element.accessible_name and element.tag_name not in ("main", "svg")
+        ]
+        assert nameless == []
+
+
+def test_without_javascript_there_is_the_table_of_verdicts(browser: Browser, every: Path) -> None:
+    browser.look(script=False)
+    browser.driver.get(every.as_uri())
+    body = browser.one("body")
+    assert "need JavaScript" in body.text
+    assert browser.one("#tests tbody tr:last-child").is_displayed()
+    assert browser.one("#matrix").is_displayed()
+    assert not browser.one("#filters").is_displayed()
+    assert DAMAGED in body.text
+
+
+def test_a_run_that_was_cut_short(browser: Browser, tmp_path: Path) -> None:
+    page = report.write(every_verdict(tmp_path).write(cut=9))
+    browser.open(page)
+    assert "is cut off" in browser.texts("#problems")[0]
+    assert browser.one("#console pre").is_displayed()
+
+
+def test_a_hostile_run(browser: Browser, tmp_path: Path) -> None:
+    name = f"Suite.{HOSTILE}/%2F&+#é"
+    run = RunBuilder(tmp_path).begin().power_cycle()
+    run.result(name, Verdict.FAIL, HOSTILE.encode() + b"\xff\x00", reason=HOSTILE,
+               failures=[HOSTILE], notes={HOSTILE: HOSTILE}, summary=HOSTILE,
+               damage=[memory(8, [(1, 1, "zeroed")], what=HOSTILE)])  # fmt: skip
+    run.fault(HOSTILE, name).violation(HOSTILE).console(f"{HOSTILE}\n")
+    browser.open(report.write(run.end().write()))
+    assert "owned" not in browser.driver.title
+    browser.one("#tests tbody a").click()
+    assert browser.texts("#test h1") == [f"FAIL {name}"]
+    browser.driver.refresh()
+    assert browser.texts("#test h1") == [f"FAIL {name}"]
+    assert "\\xff" in browser.one("#test .log").text
+    assert browser.script("return document.images.length") == 0
+    assert "owned" not in browser.driver.title.replace(HOSTILE, "")
+
+
+# --- figures
+
+
+def test_two_thousand_tests(
+    browser: Browser, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    run = RunBuilder(tmp_path).begin().power_cycle(1, kexecs=20)
+    damage = [memory(65536, [(10 * i, 3, DAMAGES[i % 6]) for i in range(2000)])]
+    for number in range(2000):
+        log = f"start: half=arm {number}\n" + "console: [   12.345678] a line <of> a log\n" * 400
+        verdict = Verdict.FAIL if number % 50 == 0 else Verdict.PASS
+        run.result(
+            f"Suite{number // 100}.Test{number}/{number}",
+            verdict,
+            log,
+            driver="igb",
+            device="0000:01:00.0",
+            damage=damage if number % 100 == 0 else [],
+            failures=["test.cc:1: Expected equality"] if verdict is Verdict.FAIL else [],
+        )
+    page = report.write(run.end().write())
+    assert page.stat().st_size < 10_000_000
+    seconds = min(browser.open(page) for _ in range(3))
+    assert rows(browser) == 2000
+    began = time.monotonic()
+    browser.one("input[name=text]").send_keys("7")
+    browser.until(lambda: "of 2,000 tests" in browser.one("#shown").text)
+    filtered = time.monotonic() - began
+    browser.one("#tests tbody tr:not([hidden]) a").click()
+    assert browser.one("#test .log").text != ""
+    record_property("megabytes", page.stat().st_size / 1e6)
+    record_property("seconds to open", seconds)
+    record_property("seconds to filter", filtered)
+    assert seconds < 2.0
+    assert filtered < 1.0
