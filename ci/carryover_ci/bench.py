@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,8 +126,10 @@ def with_versions(bench: Bench, kernel: KernelChoice, progress: Progress) -> Ben
     return replace(bench, versions=joined_images(bench.image, images) / "boot")
 
 
-def pytest_command(bench: Bench, arguments: list[str]) -> list[str]:
-    """pytest with the runner's plugin on the bench."""
+def pytest_command(bench: Bench, arguments: Sequence[str], tests: Sequence[str] = ()) -> list[str]:
+    """pytest with the runner's plugin on the bench; with `tests` ("Suite.Test"), only on these."""
+    program = str(bench.program)
+    chosen = [f"{program}::{test.replace('.', '::', 1)}" for test in tests] or [program]
     return [
         sys.executable,
         "-m",
@@ -142,7 +145,7 @@ def pytest_command(bench: Bench, arguments: list[str]) -> list[str]:
         str(ROOT / "ci" / "bench.yaml"),
         "--carryover-out",
         str(ROOT / "out" / "bench"),
-        str(bench.program),
+        *chosen,
         *arguments,
     ]
 

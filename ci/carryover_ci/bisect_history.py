@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A git history over the kernel's source with one culprit, by which ci/bisect is proved.
+
+Thirteen commits, each a change of one file, on the source that ci/kernel/build takes. One does not
+build, and is the first that git tries; one is a mutant, which the memory tests notice.
+"""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from carryover_ci.cache import cache_root, content_key, lock
+from carryover_ci.kernel_patches import PatchedTree
+from carryover_ci.kernel_source import kernel_source
+from carryover_ci.progress import Progress
+from carryover_ci.run import output_of
+
+_MUTANT = Path(__file__).parents[1] / "kernel" / "mutants" / "memfd-page-zeroed.patch"
+# Those that notice the mutant (its line Killed-by).
+TESTS = ("MemoryContinuity.OneMiBAndAPage", "MemoryContinuity.TwoMiB")
+
+_BROKEN = "mm/memfd.c"
+_CULPRIT = "mm/memfd_luo.c"
+_FILES = (
+    "kernel/kexec_core.c",
+    "kernel/reboot.c",
+    "mm/shmem.c",
+    "drivers/iommu/iommufd/device.c",
+    "kernel/liveupdate/luo_file.c",
+    "lib/string.c",
+    _BROKEN,
+    "kernel/panic.c",
+    "drivers/vfio/vfio_main.c",
+    _CULPRIT,
+    "kernel/liveupdate/luo_session.c",
+    "fs/libfs.c",
+    "kernel/kexec_file.c",
+)
+
+
+@dataclass(frozen=True)
+class History:
+    """The repository, and commits in it."""
+
+    tree: Path
+    good: str  # the oldest
+    bad: str  # the newest
+    culprit: str
+    broken: str
+
+
+def make_history(progress: Progress) -> History:
+    """The history, made in the cache unless it is there; its newest commit is checked out."""
+    source = kernel_source(None, None, [], progress)
+    folder = cache_root() / "bisect" / "history"
+    tree, done = folder / "linux", folder / "made-of"
+    key = content_key(Path(__file__), _MUTANT, source.tree.parent.name)
+    with lock("bisect-history"):
+        if not done.exists() or done.read_text() != key:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            with progress.step("history") as step:
+                step.update("copying the source")
+                with source.prepared(progress):
+                    _copy(source.tree, tree)
+                step.update("adding it to git")
+                _add(tree)
+                step.update("committing")
+                _commit_all(tree)
+            done.write_text(key)
+        _git(tree, "bisect", "reset")
+        _git(tree, "checkout", "-q", "-f", "newest")
+    commits = {
+        subject.partition(":")[0]: commit
+        for commit, _, subject in (
+            line.partition(" ") for line in _git(tree, "log", "--format=%H %s").splitlines()
+        )
+    }
+    newest, oldest = _git(tree, "rev-parse", "newest", "oldest").split()
+    return History(tree, oldest, newest, commits[_CULPRIT], commits[_BROKEN])
+
+
+def _copy(source: Path, tree: Path) -> None:
+    """Its files without patches. They are links: neither git nor our patches write into files."""
+    output_of(["cp", "-al", source, tree])
+    patched = PatchedTree(source, source.parent)
+    for name in patched.changed_files():
+        (tree / name).unlink(missing_ok=True)
+        if (pristine := patched.pristine(name)).is_file() and pristine != source / name:
+            shutil.copy2(pristine, tree / name)
+
+
+def _add(tree: Path) -> None:
+    """All files in one pack, as they are: five times as fast as a compressed file for each."""
+    _git(tree, "init", "-q", "-b", "newest")
+    for name, value in {
+        "user.name": "Carryover",
+        "user.email": "carryover@example.org",
+        "core.compression": "0",
+        "core.bigFileThreshold": "1",
+        "core.fsync": "none",
+        "core.autocrlf": "false",
+        "gc.auto": "0",
+        "advice.detachedHead": "false",
+    }.items():
+        _git(tree, "config", name, value)
+    _git(tree, "add", "-A", "-f")
+    _git(tree, "config", "--unset", "core.bigFileThreshold")
+    _git(tree, "commit", "-q", "-m", "The kernel as it is released")
+    _git(tree, "tag", "oldest")
+
+
+def _commit_all(tree: Path) -> None:
+    for number, name in enumerate(_FILES, 1):
+        file = tree / name
+        text = file.read_text()
+        subject = f"{name}: change {number}"
+        value = "not_declared" if name == _BROKEN else str(number)
+        line = f"\nconst int carryover_change_{number} __used = {value};\n"
+        file.unlink()  # it is a link
+        file.write_text(text if name == _CULPRIT else text + line)
+        if name == _CULPRIT:
+            output_of(["patch", "-p1", "-s", "-i", _MUTANT], folder=tree)
+        _git(tree, "commit", "-q", "-m", subject, "--", name)
+
+
+def _git(tree: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(tree), *words], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
