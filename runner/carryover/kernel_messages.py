@@ -18,6 +18,7 @@ class Meaning(enum.Enum):
     FAULT = "fault"  # oops, lockup, warning, what a debug kernel finds; the kernel goes on
     FIRMWARE = "firmware"  # the machine went through a reset
     KERNEL = "kernel"  # a kernel begins
+    INIT = "init"  # ... and starts user space
     KHO_COUNT = "kho-count"
     LUO_NUMBER = "luo-number"
     FREEZE_FAILED = "freeze-failed"
@@ -40,8 +41,8 @@ class KernelMessage:
 
 
 # First match counts. Sources: kernel/panic.c, lib/bug.c, kernel/locking/lockdep.c,
-# kernel/liveupdate/ and init/version.c of Linux 7.3; SeaBIOS's and OVMF's sign-on lines; the bench
-# image's own line.
+# kernel/liveupdate/, init/main.c and init/version.c of Linux 7.3; SeaBIOS's and OVMF's sign-on
+# lines; the bench image's own line.
 _TABLE: tuple[tuple[Meaning, str], ...] = (
     (
         Meaning.TARGET_READY,
@@ -63,6 +64,7 @@ _TABLE: tuple[tuple[Meaning, str], ...] = (
     (Meaning.FAULT, r"^WARNING: |^BUG: |list_(add|del) corruption|refcount_t: |ODEBUG: "),
     # Before firmware: SeaBIOS's last words and the kernel's first share a line.
     (Meaning.KERNEL, r"Linux version (?P<release>\S+)"),
+    (Meaning.INIT, r"Run (?P<path>/\S+) as init process"),
     (Meaning.FIRMWARE, r"SeaBIOS \(version|^UEFI firmware|Booting from (ROM|Hard Disk|DVD)"),
     (Meaning.KHO_COUNT, r"KHO: exec from: (?P<release>\S+) \(count (?P<count>\d+)\)"),
     (Meaning.LUO_NUMBER, r"luo: Retrieved live update data, liveupdate number: (?P<number>-?\d+)"),
