@@ -5,16 +5,22 @@ Thirteen commits, each a change of one file, on the source that ci/kernel/build 
 build, and is the first that git tries; one is a mutant, which the memory tests notice.
 """
 
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from carryover_ci.bisect_kernel import CommitKernels
+from carryover_ci.bisect_tree import commit_named
 from carryover_ci.cache import cache_root, content_key, lock
+from carryover_ci.kernel import KernelChoice
 from carryover_ci.kernel_patches import PatchedTree
 from carryover_ci.kernel_source import kernel_source
+from carryover_ci.program import ROOT
 from carryover_ci.progress import Progress
-from carryover_ci.run import output_of
+from carryover_ci.run import Failure, output_of, run_logged
 
 _MUTANT = Path(__file__).parents[1] / "kernel" / "mutants" / "memfd-page-zeroed.patch"
 # Those that notice the mutant (its line Killed-by).
@@ -79,6 +85,41 @@ def make_history(progress: Progress) -> History:
     }
     newest, oldest = _git(tree, "rev-parse", "newest", "oldest").split()
     return History(tree, oldest, newest, commits[_CULPRIT], commits[_BROKEN])
+
+
+def bisect(history: History, out: Path, progress: Progress) -> list[dict[str, Any]]:
+    """Has git find the culprit, with all kernels built and all tests run anew.
+
+    Returns the steps (out/steps.jsonl); out/session.log is what was printed. Failure if git ends
+    with another status than 0.
+    """
+    kernels = CommitKernels(KernelChoice(), progress)
+    for name in _git(history.tree, "rev-list", "newest").split():
+        commit = commit_named(history.tree, name)
+        if commit and (kernel := kernels.place(commit)).exists():
+            shutil.rmtree(kernel)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    _git(history.tree, "bisect", "reset")
+    _git(history.tree, "bisect", "start", history.bad, history.good)
+    tests = [word for test in TESTS for word in ("--test", test)]
+    step = [ROOT / "ci" / "bisect", *tests, "--fresh", "--out", out]
+    log = out / "session.log"
+    with progress.step("bisect") as shown:
+        status = run_logged(
+            ["git", "bisect", "run", *step],
+            log,
+            lambda line: shown.update(line.strip()[:70]),
+            folder=history.tree,
+        )
+    if status != 0:
+        raise Failure(f"git bisect run ended with {status}: {log}")
+    return [json.loads(line) for line in (out / "steps.jsonl").read_text().splitlines()]
+
+
+def first_bad(history: History) -> str:
+    """The commit that git took for the culprit."""
+    return _git(history.tree, "rev-parse", "refs/bisect/bad")
 
 
 def _copy(source: Path, tree: Path) -> None:
