@@ -103,7 +103,7 @@ def bisect(history: History, out: Path, progress: Progress) -> list[dict[str, An
     _git(history.tree, "bisect", "reset")
     _git(history.tree, "bisect", "start", history.bad, history.good)
     tests = [word for test in TESTS for word in ("--test", test)]
-    step = [ROOT / "ci" / "bisect", *tests, "--fresh", "--out", out]
+    step = [str(ROOT / "ci" / "bisect"), *tests, "--fresh", "--out", str(out)]
     log = out / "session.log"
     with progress.step("bisect") as shown:
         status = run_logged(

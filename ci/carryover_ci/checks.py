@@ -210,8 +210,8 @@ def _main() -> None:
         "--full",
         action="store_true",
         help="also start and stop every device 100 times, cause each of the runner's verdicts for "
-        "real, build the kernel with each patch more, run the suite on a debug kernel, with ten "
-        "kexecs in a row, and 100 times, have git find a culprit with ci/bisect, and try all mutants",
+        "real, have git find a culprit by ci/bisect, build the kernel with each patch more, run "
+        "the suite on a debug kernel, with ten kexecs in a row, and 100 times, and try all mutants",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
