@@ -22,6 +22,7 @@ from carryover_ci.program import ROOT
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, output_of, run_logged
 
+_RECIPE = "1"  # to be raised when this file makes other commits of the same files
 _MUTANT = Path(__file__).parents[1] / "kernel" / "mutants" / "memfd-page-zeroed.patch"
 # Those that notice the mutant (its line Killed-by).
 TESTS = ("MemoryContinuity.OneMiBAndAPage", "MemoryContinuity.TwoMiB")
@@ -34,8 +35,8 @@ _FILES = (
     "mm/shmem.c",
     "drivers/iommu/iommufd/device.c",
     "kernel/liveupdate/luo_file.c",
-    "lib/string.c",
     _BROKEN,
+    "lib/string.c",
     "kernel/panic.c",
     "drivers/vfio/vfio_main.c",
     _CULPRIT,
@@ -60,22 +61,25 @@ def make_history(progress: Progress) -> History:
     """The history, made in the cache unless it is there; its newest commit is checked out."""
     source = kernel_source(None, None, [], progress)
     folder = cache_root() / "bisect" / "history"
-    tree, done = folder / "linux", folder / "made-of"
-    key = content_key(Path(__file__), _MUTANT, source.tree.parent.name)
-    with lock("bisect-history"):
-        if not done.exists() or done.read_text() != key:
+    tree, base, made = folder / "linux", folder / "base", folder / "commits"
+    release = source.tree.parent.name
+    key = content_key(_RECIPE, release, _MUTANT, *_FILES)
+    with lock("bisect-history"), progress.step("history") as step:
+        if not base.exists() or base.read_text() != release:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            with progress.step("history") as step:
-                step.update("copying the source")
-                with source.prepared(progress):
-                    _copy(source.tree, tree)
-                step.update("adding it to git")
-                _add(tree)
-                step.update("committing")
-                _commit_all(tree)
-            done.write_text(key)
+            step.update("copying the source")
+            with source.prepared(progress):
+                _copy(source.tree, tree)
+            step.update("adding it to git")
+            _add(tree)
+            base.write_text(release)
         _git(tree, "bisect", "reset")
+        if not made.exists() or made.read_text() != key:
+            step.update("committing")
+            _git(tree, "checkout", "-q", "-f", "-B", "newest", "oldest")
+            _commit_all(tree)
+            made.write_text(key)
         _git(tree, "checkout", "-q", "-f", "newest")
     commits = {
         subject.partition(":")[0]: commit
@@ -88,10 +92,10 @@ def make_history(progress: Progress) -> History:
 
 
 def bisect(history: History, out: Path, progress: Progress) -> list[dict[str, Any]]:
-    """Has git find the culprit, with all kernels built and all tests run anew.
+    """Looks at both ends, then has git find the culprit; all kernels are built anew.
 
-    Returns the steps (out/steps.jsonl); out/session.log is what was printed. Failure if git ends
-    with another status than 0.
+    Returns the steps (out/steps.jsonl), those of the ends first; out/session.log is what was
+    printed. Failure if an end is not what it should be, or git finds nothing.
     """
     kernels = CommitKernels(KernelChoice(), progress)
     for name in _git(history.tree, "rev-list", "newest").split():
@@ -100,20 +104,26 @@ def bisect(history: History, out: Path, progress: Progress) -> list[dict[str, An
             shutil.rmtree(kernel)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    _git(history.tree, "bisect", "reset")
-    _git(history.tree, "bisect", "start", history.bad, history.good)
     tests = [word for test in TESTS for word in ("--test", test)]
     step = [str(ROOT / "ci" / "bisect"), *tests, "--fresh", "--out", str(out)]
-    log = out / "session.log"
-    with progress.step("bisect") as shown:
-        status = run_logged(
-            ["git", "bisect", "run", *step],
-            log,
-            lambda line: shown.update(line.strip()[:70]),
-            folder=history.tree,
-        )
-    if status != 0:
-        raise Failure(f"git bisect run ended with {status}: {log}")
+
+    def run(name: str, command: list[str], wanted: int) -> None:
+        log = out / f"{name}.log"
+        with progress.step(name) as shown:
+
+            def on_line(line: str) -> None:
+                shown.update(line.strip()[:70])
+
+            status = run_logged(command, log, on_line, folder=history.tree)
+        if status != wanted:
+            raise Failure(f"{name}: exit status {status}, not {wanted}: {log}")
+
+    _git(history.tree, "bisect", "reset")
+    for name, wanted in (("newest", 1), ("oldest", 0)):
+        _git(history.tree, "checkout", "-q", name)
+        run(name, step, wanted)
+    _git(history.tree, "bisect", "start", history.bad, history.good)
+    run("session", ["git", "bisect", "run", *step], 0)
     return [json.loads(line) for line in (out / "steps.jsonl").read_text().splitlines()]
 
 
