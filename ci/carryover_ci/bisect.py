@@ -29,7 +29,7 @@ from carryover_ci.bisect_decision import (
     decide,
     outcome_of,
 )
-from carryover_ci.bisect_kernel import CommitKernels, starved
+from carryover_ci.bisect_kernel import CommitKernels, NotBuilt
 from carryover_ci.bisect_record import RECIPE, Record
 from carryover_ci.bisect_run import Selection, chosen_tests, run_tests
 from carryover_ci.bisect_tree import Checkout, checkout_of
@@ -41,12 +41,10 @@ from carryover_ci.kernel import (
     add_kernel_options,
     kernel_choice,
 )
-from carryover_ci.kernel_build import keep_log
-from carryover_ci.kernel_config import OptionRefused
 from carryover_ci.program import ROOT, build_program
 from carryover_ci.progress import Progress
 from carryover_ci.qemu import setup_qemu
-from carryover_ci.run import Failure, exit_with
+from carryover_ci.run import exit_with
 
 _OUT = ROOT / "out" / "bisect"
 _INTO = (
@@ -56,10 +54,6 @@ _INTO = (
 _FAILED = 129
 # The shell script ci/bisect makes 1 of it: with 1 Python ends when it fails by itself.
 _BAD = 64
-
-
-class NotBuilt(Exception):
-    """The commit does not build: says why, and where the log is."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +140,8 @@ class Bisection:
     """One step: everything that is the same for all commits, and the commit that is checked out."""
 
     def __init__(self, arguments: argparse.Namespace, for_pytest: list[str]) -> None:
-        self.started = float(os.environ.get("CARRYOVER_STARTED") or time.time())
+        started = os.environ.get("CARRYOVER_STARTED", "").replace(",", ".")  # bash's, by locale
+        self.started = float(started or time.time())
         self.out: Path = arguments.out.absolute()
         self._progress = Progress()
         self.checkout: Checkout = checkout_of(arguments.tree)
@@ -210,17 +205,7 @@ class Bisection:
     def build(self) -> float:
         """Builds the commit's kernel, in so many seconds; NotBuilt if it cannot be."""
         begun = time.monotonic()
-        log = self._folder() / "build.log"
-        try:
-            self._kernels.build(self._source)
-        except OptionRefused:
-            raise
-        except Failure as failure:
-            said = keep_log(failure, self._source, log)
-            whole = log.with_name("make.log")
-            if starved(said + (whole.read_text(errors="replace") if whole.exists() else "")):
-                raise OSError(0, f"no space or memory to build in: {said}") from failure
-            raise NotBuilt(f"{_first_error(said)}; see {log}") from failure
+        self._kernels.build(self._source, self._folder() / "build.log")
         return round(time.monotonic() - begun, 1)
 
     def run(self, number: int) -> Run:
@@ -271,12 +256,6 @@ class Bisection:
         self.out.mkdir(parents=True, exist_ok=True)
         with (self.out / "steps.jsonl").open("a") as file:
             file.write(json.dumps(step) + "\n")
-
-
-def _first_error(said: str) -> str:
-    """One line of why a kernel does not build."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return next((line for line in lines if "error:" in line), lines[0] if lines else "no reason")
 
 
 def _selecting(arguments: argparse.Namespace) -> list[str]:

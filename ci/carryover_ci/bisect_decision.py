@@ -37,9 +37,7 @@ class Answer(enum.Enum):
     @property
     def words(self) -> str:
         """For a person."""
-        return {"STOP": "stop: the infrastructure is broken"}.get(
-            self.name, self.name.lower().replace("_", " ")
-        )
+        return self.name.lower().replace("_", " ")
 
 
 @dataclass(frozen=True)

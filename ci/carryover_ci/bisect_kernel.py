@@ -10,8 +10,8 @@ from pathlib import Path
 from carryover_ci.bisect_tree import Checkout, commit_named, export
 from carryover_ci.cache import cache_root, content_key
 from carryover_ci.kernel import KernelChoice
-from carryover_ci.kernel_build import asked_options, build_kernel, result_folder
-from carryover_ci.kernel_config import as_text
+from carryover_ci.kernel_build import asked_options, build_kernel, keep_log, result_folder
+from carryover_ci.kernel_config import OptionRefused, as_text
 from carryover_ci.kernel_source import KernelSource, kernel_source
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure
@@ -21,6 +21,10 @@ _STARVED = re.compile(
     r"No space left on device|Killed signal terminated program|virtual memory exhausted"
     r"|[Cc]annot allocate memory"
 )
+
+
+class NotBuilt(Exception):
+    """The commit does not build: says why, and where the log is."""
 
 
 class CommitKernels:
@@ -69,8 +73,27 @@ class CommitKernels:
             output=source.output.with_name(f"{source.output.name}-{options}"),
         )
 
-    def build(self, source: KernelSource) -> Path:
-        """The folder of the built kernel; OptionRefused, or another Failure if it cannot be."""
+    def build(self, source: KernelSource, log: Path) -> Path:
+        """The folder of the built kernel.
+
+        Raises:
+            NotBuilt: It cannot be built; `log` says why, with all that make said beside it.
+            OptionRefused: An option did not come out as it was asked for.
+            OSError: There is no space or memory to build in.
+        """
+        whole = log.with_name("make.log")
+        whole.unlink(missing_ok=True)  # of an earlier step
+        try:
+            return self._built(source)
+        except OptionRefused:
+            raise
+        except Failure as failure:
+            said = keep_log(failure, source, log)
+            if _STARVED.search(whole.read_text(errors="replace") if whole.exists() else said):
+                raise OSError(0, f"no space or memory to build in: {said}") from failure
+            raise NotBuilt(f"{_first_error(said)}; see {log}") from failure
+
+    def _built(self, source: KernelSource) -> Path:
         return build_kernel(source, self.choice.fragments, self.choice.jobs, self._progress)
 
     def fixed(self, name: str, checkout: Checkout) -> Path:
@@ -103,7 +126,7 @@ class CommitKernels:
                 export(commit, Path(scratch))
             source = self.source(commit, Path(scratch))
             try:
-                return self.build(source)
+                return self._built(source)
             except Failure as failure:
                 raise Failure(f"{name}, which is to stay the same: {failure}") from failure
             finally:
@@ -112,6 +135,7 @@ class CommitKernels:
                     shutil.rmtree(source.tree.parent, ignore_errors=True)
 
 
-def starved(text: str) -> bool:
-    """Whether a build of this output failed for want of space or memory, not for the commit."""
-    return _STARVED.search(text) is not None
+def _first_error(said: str) -> str:
+    """One line of why a kernel does not build."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return next((line for line in lines if "error:" in line), lines[0] if lines else "no reason")

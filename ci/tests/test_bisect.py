@@ -12,8 +12,9 @@ import pytest
 from kernel_repository import KernelRepository
 
 from carryover_ci import bisect
-from carryover_ci.bisect import NotBuilt, Question, Verdict, judge
+from carryover_ci.bisect import Question, Verdict, judge
 from carryover_ci.bisect_decision import BAD_VERDICTS, Answer, Rule, Run
+from carryover_ci.bisect_kernel import NotBuilt
 from carryover_ci.bisect_record import Record
 from carryover_ci.kernel_config import OptionRefused
 from carryover_ci.program import ROOT
