@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """ci/bisect: one step, a whole bisection by git, and how it ends when it cannot work."""
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from carryover_ci.bisect import Question, Verdict, judge
 from carryover_ci.bisect_decision import BAD_VERDICTS, Answer, Rule, Run
 from carryover_ci.bisect_kernel import NotBuilt
 from carryover_ci.bisect_record import Record
+from carryover_ci.bisect_tree import checkout_of
 from carryover_ci.kernel_config import OptionRefused
 from carryover_ci.program import ROOT
 from carryover_ci.run import Failure, exit_with
@@ -290,6 +293,61 @@ def test_git_is_told_bad_for_a_bad_commit_only(status: int, told: int, tmp_path:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run([ROOT / "ci" / "bisect", "-k", "A"], env=environment, check=False)
     assert done.returncode == told
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "last"),
+    [
+        ("PASS", 0, "good         1 of 1 run good; "),
+        ("FAIL", 64, "bad          1 of 1 run bad; "),
+        ("SKIP", 125, "cannot tell  0 good, 0 bad, 1 cannot tell; wanted are 1 good and none bad"),
+        ("INFRA", 128, "stop         the infrastructure spoilt all of 3 runs; "),
+    ],
+)
+def test_a_step_from_its_arguments_to_its_end(
+    verdict: str,
+    status: int,
+    last: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    repository = KernelRepository(tmp_path / "linux")
+
+    class Step(bisect.Bisection):
+        def __init__(self, arguments: argparse.Namespace, for_pytest: list[str]) -> None:
+            assert for_pytest == ["--carryover-soak", "5"]
+            self.started = time.time()
+            self.out = arguments.out
+            self.checkout = checkout_of(arguments.tree)
+            self.question = Question(Rule(arguments.runs), arguments.test)
+            self.record_file = tmp_path / "record.json"
+
+        def build(self) -> float:
+            return 1.5
+
+        def run(self, number: int) -> Run:
+            return Run({"A.One": verdict}, seconds=2.0, folder=f"run-{number}")
+
+    monkeypatch.setattr(bisect, "Bisection", Step)
+    out = tmp_path / "out"
+    words = ["--tree", str(repository.top), "--test", "A.One", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["ci/bisect", *words, "--", "--carryover-soak", "5"])
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            bisect._main()
+        assert ended.value.code == status
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"bisect    {repository.git('rev-parse', 'HEAD')[:12]}  base"
+    assert said[1] == "build        1.5 s"
+    assert any(line.startswith(last) for line in said)
+    known = "; all of it known before (--fresh does it again)" in said[-1].replace(" s, ", " s; ")
+    assert known is (verdict != "INFRA")
+    steps = [json.loads(line) for line in (out / "steps.jsonl").read_text().splitlines()]
+    assert [step["cached"] for step in steps] == [False, known]
+    assert {step["exit_status"] for step in steps} == {1 if status == 64 else status}
+    assert steps[0]["subject"] == "base"
+    assert steps[0]["runs"][0]["verdicts"] == {"A.One": verdict}
 
 
 def test_a_record_is_whole(file: Path) -> None:
