@@ -383,4 +383,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    exit_with(_main, "ci/bisect", failed=_FAILED, broken=Answer.STOP.value)
+    exit_with(_main, "ci/bisect", failure=_FAILED, broken=Answer.STOP.value)

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from carryover_ci.bench import Bench, pytest_command
+from carryover_ci.bench import Bench, runner_command
 from carryover_ci.bisect_decision import Run
 from carryover_ci.cache import cache_root, content_key, write_whole
 from carryover_ci.mutants import last_doing
@@ -21,6 +21,7 @@ from carryover_ci.run import Failure, run_logged
 # What the runner says of a kernel that it can do nothing with, once it has booted (campaign.py).
 _LACKS = re.compile(r"the target's kernel lacks what the tests need:.*?(?:\n  .*)+", re.DOTALL)
 _NODE = re.compile(r"^\S*carryover-selftests::(\S+?)::(\S+)$", re.MULTILINE)
+_NOTHING = re.compile(r"^no tests (?:collected|ran)", re.MULTILINE)
 _TAIL_LINES = 15
 
 
@@ -40,11 +41,13 @@ class Selection:
     environment: Path
     deploy: str = ""
 
-    def pytest_arguments(self, out: Path) -> list[str]:
-        """All arguments but the tests, for output in `out`."""
+    def command(self, bench: Bench, out: Path, *more: str) -> list[str]:
+        """The command that runs these tests, with its output in `out`."""
         # Machines that died are not searched for the test that did it: all chosen ones count.
         options = ["--carryover-out", str(out), "--carryover-reruns", "0"]
-        return ["--lg-env", str(self.environment), *options, *self.arguments]
+        named = [f"{bench.program}::{test.replace('.', '::', 1)}" for test in self.tests]
+        target = ["--target", str(self.environment)]
+        return runner_command(bench, [*target, *options, *self.arguments, *more, *named])
 
 
 def chosen_tests(bench: Bench, selection: Selection) -> list[str]:
@@ -69,14 +72,13 @@ def chosen_tests(bench: Bench, selection: Selection) -> list[str]:
 
 
 def _collect(bench: Bench, selection: Selection) -> list[str]:
-    arguments = selection.pytest_arguments(cache_root() / "bisect" / "collect")
     log = cache_root() / "bisect" / "collect.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = pytest_command(bench, [*arguments, "--collect-only", "-q"])
+    command = selection.command(bench, log.with_suffix(""), "--collect-only", "-q")
     environment = {**os.environ, **bench.environment()}
     status = run_logged(command, log, folder=ROOT, environment=environment)
     said = log.read_text()
-    if status == 5:
+    if _NOTHING.search(said):
         asked = " ".join(selection.arguments) or "nothing"
         raise Failure(
             f"no test is selected by: {asked}. `ci/bench --collect-only -q` lists all tests; a "
@@ -113,7 +115,7 @@ def run_tests(
         if status != 0:
             trouble = f"--deploy ended with {status}: {_tail(log.read_text(), 1)}; see {log}"
             return Run(trouble=trouble, seconds=time.monotonic() - started, folder=str(out))
-    command = pytest_command(bench, selection.pytest_arguments(out), selection.tests)
+    command = selection.command(bench, out)
     _, log = run_in(out, command, environment, "run", progress)
     return read_run(out, log, round(time.monotonic() - started, 1))
 

@@ -66,16 +66,16 @@ def run_logged(
     return process.returncode
 
 
-def exit_with(main: Callable[[], None], name: str, *, failed: int = 1, broken: int = 1) -> None:
+def exit_with(main: Callable[[], None], name: str, *, failure: int = 1, broken: int = 1) -> None:
     """Run the main function of command `name`.
 
-    A Failure becomes its message and exit status `failed`, an error of the system `broken`.
+    A Failure becomes its message and exit status `failure`, an OSError likewise `broken`.
     """
     try:
         main()
-    except Failure as failure:
-        sys.stderr.write(f"{name}: error: {failure}\n")
-        sys.exit(failed)
+    except Failure as what:
+        sys.stderr.write(f"{name}: error: {what}\n")
+        sys.exit(failure)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         remedy = ""

@@ -42,7 +42,8 @@ def _wrong(command: str, words: list[str]) -> list[str]:
     own, rest = words, list[str]()
     if command == "ci/bisect" and "--" in words:
         own, rest = words[: words.index("--")], words[words.index("--") + 1 :]
-    known = set(_OPTION.findall(_help(script)))
+    verb = tuple(own[:1]) if command == "ci/carryover" else ()
+    known = set(_OPTION.findall(_help(script, *verb)))
     if command == "ci/bench":
         known |= _pytest_options()
     wrong = [w for w in _options(own) if w not in known]
@@ -55,10 +56,10 @@ def _options(words: Iterable[str]) -> list[str]:
 
 
 @cache
-def _help(script: Path) -> str:
+def _help(script: Path, *verb: str) -> str:
     module = _MODULE.search(script.read_text())
     assert module, f"{script}: which module does it run?"
-    return _output("-m", module[1], "--help")
+    return _output("-m", module[1], *verb, "--help")
 
 
 @cache

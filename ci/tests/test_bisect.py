@@ -250,7 +250,7 @@ def test_errors_on_the_way_stop_git(
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        exit_with(main, "ci/bisect", failed=bisect._FAILED, broken=Answer.STOP.value)
+        exit_with(main, "ci/bisect", failure=bisect._FAILED, broken=Answer.STOP.value)
     assert ended.value.code == status
     assert str(error.args[-1]) in capsys.readouterr().err
 

@@ -104,6 +104,8 @@ def test_the_page_of_bisecting() -> None:
     [
         ("ci/bench --reference -k A --carryover-out out --junitxml=x", None),
         ("git bisect run /opt/carryover/ci/bisect --test A.B -- --carryover-soak 5", None),
+        ("ci/carryover kcidb out --origin lab", None),
+        ("ci/carryover kcidb out --orgin lab", "ci/carryover has no option --orgin"),
         ("ci/nothing", "there is no ci/nothing"),
         ("ci/bench --nonsense", "ci/bench has no option --nonsense"),
         ("ci/bisect --carryover-soak 5", "ci/bisect has no option --carryover-soak"),

@@ -102,5 +102,5 @@ def test_the_command(fake: FakeBench, tmp_path: Path, capsys: pytest.CaptureFixt
     assert len(json.loads(captured.out)["tests"]) == 1
     assert "the run was cut short" in captured.err
     # No run at all.
-    assert main(["kcidb", str(tmp_path / "nowhere"), *words[2:]]) == 1
+    assert main(["kcidb", str(tmp_path / "nowhere"), *words[2:]]) == 2
     assert "nowhere: No such file or directory" in capsys.readouterr().err
