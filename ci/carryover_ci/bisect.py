@@ -13,127 +13,32 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from carryover_ci.accel import accelerator
 from carryover_ci.bench import REFERENCE_CLAIMS, Bench
-from carryover_ci.bisect_decision import (
-    BAD_VERDICTS,
-    WANTED,
-    Answer,
-    Outcome,
-    Rule,
-    Run,
-    decide,
-    outcome_of,
-)
-from carryover_ci.bisect_kernel import CommitKernels, NotBuilt
+from carryover_ci.bisect_decision import BAD_VERDICTS, Answer, Rule, Run
+from carryover_ci.bisect_judge import Question, Verdict, judge
+from carryover_ci.bisect_kernel import CommitKernels
+from carryover_ci.bisect_options import FAILED, parsed
 from carryover_ci.bisect_record import RECIPE, Record
 from carryover_ci.bisect_run import Selection, chosen_tests, run_tests
 from carryover_ci.bisect_tree import Checkout, checkout_of
 from carryover_ci.cache import cache_root, content_key
 from carryover_ci.image import build_image, joined_images
-from carryover_ci.kernel import (
-    REFERENCE_HELP,
-    KernelChoice,
-    add_kernel_options,
-    kernel_choice,
-)
+from carryover_ci.kernel import KernelChoice, kernel_choice
 from carryover_ci.program import ROOT, build_program
 from carryover_ci.progress import Progress
 from carryover_ci.qemu import setup_qemu
 from carryover_ci.run import exit_with
 
-_OUT = ROOT / "out" / "bisect"
 _INTO = (
     "--carryover-kernel=/boot/incoming/bzImage",
     "--carryover-initrd=/boot/incoming/initramfs",
 )
-_FAILED = 129
 # The shell script ci/bisect makes 1 of it: with 1 Python ends when it fails by itself.
 _BAD = 64
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of each commit.
-
-    Attributes:
-        rule: How many runs make it good or bad.
-        tests: The chosen ones, by name.
-        wanted: The verdicts that make a run bad.
-    """
-
-    rule: Rule
-    tests: Sequence[str]
-    wanted: Sequence[str] = BAD_VERDICTS
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The answer for one commit."""
-
-    answer: Answer
-    why: str
-    outcomes: Sequence[tuple[Outcome, str]]
-    runs: Sequence[Run]
-    cached: bool  # nothing had to be run or built
-
-
-def judge(
-    question: Question,
-    record: Record,
-    build: Callable[[], float],
-    run: Callable[[int], Run],
-    say: Callable[[str], object],
-) -> Verdict:
-    """Builds and runs until there is an answer; what is in `record` already is not done again.
-
-    `build` returns what it took, in seconds, and raises NotBuilt; `run` is given the number of the
-    run, from 1. Each run is in the record, on disk, before the next.
-    """
-    runs = list(record.runs)
-    outcomes = [outcome_of(r, question.tests, question.wanted) for r in runs]
-    cached = bool(runs or record.not_built)
-
-    def tell(number: int, kept: str = "") -> None:
-        outcome, why = outcomes[number - 1]
-        line = f"run {number:<6}{runs[number - 1].seconds:6.1f} s  {outcome.value:<11}  {why}"
-        say(f"{line}{kept}")
-
-    def answered(answer: Answer, why: str) -> Verdict:
-        return Verdict(answer, why, outcomes, runs, cached)
-
-    if record.build_seconds:
-        say(f"build     {record.build_seconds:6.1f} s  (before)")
-    for number in range(1, len(runs) + 1):
-        tell(number, "  (before)")
-    if record.not_built:
-        return answered(Answer.CANNOT_TELL, f"it does not build: {record.not_built}")
-    built = False
-    while (found := decide(question.rule, [outcome for outcome, _ in outcomes])) is None:
-        cached = False
-        if not built:
-            try:
-                seconds = build()
-            except NotBuilt as error:
-                record.not_built = str(error)
-                record.write()
-                return answered(Answer.CANNOT_TELL, f"it does not build: {error}")
-            built = True
-            if not record.build_seconds:
-                record.build_seconds = seconds
-                say(f"build     {seconds:6.1f} s")
-            record.write()
-        runs.append(run(len(runs) + 1))
-        outcomes.append(outcome_of(runs[-1], question.tests, question.wanted))
-        if outcomes[-1][0] is not Outcome.INFRA:
-            record.runs.append(runs[-1])
-            record.write()
-        tell(len(runs))
-    return answered(*found)
 
 
 class Bisection:
@@ -162,7 +67,7 @@ class Bisection:
             for_pytest = [*_INTO, *for_pytest]
         self._selection = Selection(
             tuple(arguments.test),
-            (*_selecting(arguments), *for_pytest),
+            tuple(for_pytest),
             arguments.target.absolute(),
             arguments.deploy,
         )
@@ -258,119 +163,13 @@ class Bisection:
             file.write(json.dumps(step) + "\n")
 
 
-def _selecting(arguments: argparse.Namespace) -> list[str]:
-    keyword = ["-k", arguments.keyword] if arguments.keyword else []
-    return [*keyword, *(["-m", arguments.marker] if arguments.marker else [])]
-
-
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ci/bisect",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="ci/bisect (--test NAME | -k EXPRESSION | -m MARKERS) [options] [-- pytest options]",
-    )
-    parser.add_argument(
-        "--tree", type=Path, default=Path(), metavar="DIR", help="the checkout (default: here)"
-    )
-    what = parser.add_argument_group("what is run")
-    what.add_argument(
-        "--test",
-        action="append",
-        default=[],
-        metavar="SUITE.TEST",
-        help="a test by its name; may be repeated",
-    )
-    what.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="tests, as pytest's -k")
-    what.add_argument("-m", dest="marker", metavar="MARKERS", help="tests, as pytest's -m")
-    rule = parser.add_argument_group("how it is decided")
-    rule.add_argument("--runs", type=int, default=1, metavar="N", help="runs (default: 1)")
-    rule.add_argument(
-        "--bad-runs",
-        type=int,
-        default=1,
-        metavar="N",
-        help="so many bad ones make the commit bad (default: 1)",
-    )
-    rule.add_argument(
-        "--retries",
-        type=int,
-        default=2,
-        metavar="N",
-        help="runs that the infrastructure spoilt are done again, so many of them (default: 2)",
-    )
-    rule.add_argument(
-        "--verdict",
-        action="append",
-        choices=WANTED,
-        help="a verdict that makes a run bad; FAULT is what the kernel complained of and survived; "
-        f"may be repeated (default: {' '.join(BAD_VERDICTS)})",
-    )
-    kernels = parser.add_argument_group("kernels")
-    stays = kernels.add_mutually_exclusive_group()
-    stays.add_argument(
-        "--old-kernel",
-        metavar="KERNEL",
-        help="boot this one always, and kexec into the commit's: a folder that ci/kernel/build "
-        "printed, a commit, or `bench`",
-    )
-    stays.add_argument(
-        "--new-kernel", metavar="KERNEL", help="boot the commit's, and kexec into this one always"
-    )
-    add_kernel_options(parser, "kernel-", source=False)
-    kernels.add_argument("--reference", action="store_true", help=REFERENCE_HELP)
-    target = parser.add_argument_group("where")
-    target.add_argument(
-        "--target",
-        type=Path,
-        default=ROOT / "ci" / "bench.yaml",
-        metavar="ENVIRONMENT",
-        help="a labgrid environment (default: the bench)",
-    )
-    target.add_argument(
-        "--deploy",
-        default="",
-        metavar="COMMAND",
-        help="a shell command that brings $CARRYOVER_BOOT to the target, before each run",
-    )
-    target.add_argument("--qemu", metavar="BINARY", help="a QEMU of your own, for the bench")
-    target.add_argument("--memory", default="2G", metavar="SIZE", help="of the bench (default: 2G)")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=_OUT,
-        metavar="DIR",
-        help="where logs and steps.jsonl go (default: out/bisect)",
-    )
-    parser.add_argument("--fresh", action="store_true", help="forget what is known of this commit")
-    return parser
-
-
-def _arguments(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    at = words.index("--") if "--" in words else len(words)
-    own, for_pytest = words[:at], words[at + 1 :]
-    parser = _parser()
-    try:
-        arguments = parser.parse_args(own)
-        if not (arguments.test or arguments.keyword or arguments.marker):
-            parser.error("say which tests: --test SUITE.TEST, -k EXPRESSION or -m MARKERS")
-        if arguments.test and (arguments.keyword or arguments.marker):
-            parser.error("--test is not for -k or -m: it names the tests already")
-        if not 1 <= arguments.bad_runs <= arguments.runs or arguments.retries < 0:
-            parser.error("--runs takes 1 or more, --bad-runs 1 to that, --retries 0 or more")
-    except SystemExit as error:
-        sys.exit(_FAILED if error.code else 0)
-    return arguments, for_pytest
-
-
 def _main() -> None:
-    arguments, for_pytest = _arguments(sys.argv[1:])
+    arguments, for_pytest = parsed(sys.argv[1:], __doc__)
     step = Bisection(arguments, for_pytest)
     _say(f"bisect    {step.checkout.short}  {step.checkout.subject}")
     record = Record(step.record_file) if arguments.fresh else Record.read(step.record_file)
@@ -383,4 +182,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    exit_with(_main, "ci/bisect", failure=_FAILED, broken=Answer.STOP.value)
+    exit_with(_main, "ci/bisect", failure=FAILED, broken=Answer.STOP.value)

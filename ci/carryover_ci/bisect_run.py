@@ -100,7 +100,8 @@ def run_tests(
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     started = time.monotonic()
-    environment = {**os.environ, **bench.environment(), **boot}
+    now = {"CARRYOVER_STARTED": str(time.time())}  # from where its log counts
+    environment = {**os.environ, **bench.environment(), **boot, **now}
     if selection.deploy:
         log = out / "deploy.log"
         command = ["bash", "-c", selection.deploy]

@@ -8,8 +8,8 @@ file that is the first argument.
 import sys
 from pathlib import Path
 
-from carryover_ci.bisect import Question, judge
 from carryover_ci.bisect_decision import Rule, Run
+from carryover_ci.bisect_judge import Question, judge
 from carryover_ci.bisect_kernel import NotBuilt
 from carryover_ci.bisect_record import Record
 from carryover_ci.bisect_tree import checkout_of

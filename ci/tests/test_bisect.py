@@ -14,9 +14,10 @@ import pytest
 from kernel_repository import KernelRepository
 
 from carryover_ci import bisect
-from carryover_ci.bisect import Question, Verdict, judge
 from carryover_ci.bisect_decision import BAD_VERDICTS, Answer, Rule, Run
+from carryover_ci.bisect_judge import Question, Verdict, judge
 from carryover_ci.bisect_kernel import NotBuilt
+from carryover_ci.bisect_options import FAILED
 from carryover_ci.bisect_record import Record
 from carryover_ci.bisect_tree import checkout_of
 from carryover_ci.kernel_config import OptionRefused
@@ -250,7 +251,7 @@ def test_errors_on_the_way_stop_git(
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        exit_with(main, "ci/bisect", failure=bisect._FAILED, broken=Answer.STOP.value)
+        exit_with(main, "ci/bisect", failure=FAILED, broken=Answer.STOP.value)
     assert ended.value.code == status
     assert str(error.args[-1]) in capsys.readouterr().err
 
