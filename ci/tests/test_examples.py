@@ -64,6 +64,7 @@ def test_gitlab() -> None:
     lines = [line for job in jobs().values() for line in job["script"]]
     assert complaints(lines) == []
     assert commands(lines) == {"ci/bench", "ci/bisect"}
+    assert jobs()["continuity"]["retry"] == {"max": 1, "exit_codes": 3}  # ExitCode.INFRA
     # What is kept is what is written.
     assert jobs()["continuity"]["artifacts"]["reports"]["junit"] == "out/bench/junit.xml"
     assert "--carryover-out out/bench" in jobs()["continuity"]["script"][0]
