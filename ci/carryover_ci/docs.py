@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ci/docs: the part of docs/continuity.md that lists the rules and their tests.
+"""ci/docs: the parts of pages that are written from what they describe.
 
-It is written from what carryover-selftests says of its tests: a test's summary if it has one, else
-its name, which is a sentence.
+docs/continuity.md lists the rules and their tests, by what carryover-selftests says of its tests: a
+test's summary if it has one, else its name, which is a sentence. docs/results.md lists the fields
+of results.jsonl, by their schema.
 """
 
 import argparse
@@ -14,16 +15,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from carryover_ci import results_docs
 from carryover_ci.cache import write_whole
 from carryover_ci.kernel import KernelChoice
-from carryover_ci.marked import with_marked
+from carryover_ci.marked import BEGIN, END, with_marked
 from carryover_ci.program import ROOT, build_program, tests_of
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, exit_with
 
 _PAGE = ROOT / "docs" / "continuity.md"
-_BEGIN = "<!-- From here to the end mark: written by ci/docs. -->\n"
-_END = "<!-- End of what ci/docs writes. -->\n"
 _CLAIMS = (None, "memory", "file", "mapping", "stream", "interrupt")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[a-z]+|\d+")
 _CAPITALS = "BAR BARs DMA ID IOMMU IOVA IOVAs LUO MSI PCI PF SRIOV VF VFIO"
@@ -120,12 +120,16 @@ def _main() -> None:
     program = arguments.program or build_program(
         KernelChoice().headers(progress), "release", progress
     )
-    page = _PAGE.read_text()
-    new = with_marked(_PAGE, _BEGIN, _END, as_text(rules(tests_of(program))))
-    if arguments.check and new != page:
-        raise Failure(f"{_PAGE.relative_to(ROOT)} is not what the tests say: run ci/docs")
-    write_whole(_PAGE, new)
-    sys.stdout.write(f"{_PAGE.relative_to(ROOT)}\n")
+    pages = {
+        _PAGE: with_marked(_PAGE, BEGIN, END, as_text(rules(tests_of(program)))),
+        results_docs.PAGE: results_docs.page(),
+    }
+    for page, new in pages.items():
+        name = page.relative_to(ROOT)
+        if arguments.check and new != page.read_text():
+            raise Failure(f"{name} is not what the tests, or the schema, say: run ci/docs")
+        write_whole(page, new)
+        sys.stdout.write(f"{name}\n")
 
 
 if __name__ == "__main__":

@@ -182,6 +182,7 @@ def run_each(world: World, tests: list[tuple[str, str, int, str | None]]) -> Non
             wait_for_ever()
         if action == "MakesTheKernelWarn":
             world.console("[ 4.0] WARNING: possible recursive locking detected")
+            time.sleep(0.1)  # a serial line is slower than this, and the kernel printed first
         if action == "MakesTheKernelOops":
             oops(world)
         result = {"Fails": "FAIL", "Skips": "SKIP"}.get(action, "PASS")
