@@ -22,12 +22,13 @@ from carryover_ci.program import ROOT
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, output_of, run_logged
 
-_RECIPE = "1"  # to be raised when this file makes other commits of the same files
+_RECIPE = "2"  # to be raised when this file makes other commits of the same files
 _MUTANT = Path(__file__).parents[1] / "kernel" / "mutants" / "memfd-page-zeroed.patch"
 # Those that notice the mutant (its line Killed-by).
 TESTS = ("MemoryContinuity.OneMiBAndAPage", "MemoryContinuity.TwoMiB")
 
 _BROKEN = "mm/memfd.c"
+_UNKNOWN = "not_declared"
 _CULPRIT = "mm/memfd_luo.c"
 _FILES = (
     "kernel/kexec_core.c",
@@ -36,7 +37,7 @@ _FILES = (
     "drivers/iommu/iommufd/device.c",
     "kernel/liveupdate/luo_file.c",
     _BROKEN,
-    "lib/string.c",
+    _BROKEN,  # mended
     "kernel/panic.c",
     "drivers/vfio/vfio_main.c",
     _CULPRIT,
@@ -81,14 +82,10 @@ def make_history(progress: Progress) -> History:
             _commit_all(tree)
             made.write_text(key)
         _git(tree, "checkout", "-q", "-f", "newest")
-    commits = {
-        subject.partition(":")[0]: commit
-        for commit, _, subject in (
-            line.partition(" ") for line in _git(tree, "log", "--format=%H %s").splitlines()
-        )
-    }
+    commits = _git(tree, "rev-list", "--reverse", "oldest..newest").split()
     newest, oldest = _git(tree, "rev-parse", "newest", "oldest").split()
-    return History(tree, oldest, newest, commits[_CULPRIT], commits[_BROKEN])
+    culprit, broken = (commits[_FILES.index(name)] for name in (_CULPRIT, _BROKEN))
+    return History(tree, oldest, newest, culprit, broken)
 
 
 def bisect(history: History, out: Path, progress: Progress) -> list[dict[str, Any]]:
@@ -167,12 +164,15 @@ def _commit_all(tree: Path) -> None:
         file = tree / name
         text = file.read_text()
         subject = f"{name}: change {number}"
-        value = "not_declared" if name == _BROKEN else str(number)
-        line = f"\nconst int carryover_change_{number} __used = {value};\n"
         file.unlink()  # it is a link
-        file.write_text(text if name == _CULPRIT else text + line)
         if name == _CULPRIT:
+            file.write_text(text)
             output_of(["patch", "-p1", "-s", "-i", _MUTANT], folder=tree)
+        elif _UNKNOWN in text:
+            file.write_text(text.replace(_UNKNOWN, str(number)))
+        else:
+            value = _UNKNOWN if name == _BROKEN else str(number)
+            file.write_text(f"{text}\nconst int carryover_change_{number} __used = {value};\n")
         _git(tree, "commit", "-q", "-m", subject, "--", name)
 
 
