@@ -188,6 +188,8 @@ Measured by `ci/performance` on {os.cpu_count()} cores ({model}), QEMU with TCG,
   (`selftests/igb_throughput_test.cc`). It is the emulation that is measured, not the silicon.
 - The bench: medians of {_RUNS} runs. From power-on to the last verdict there are one cold boot and
   three kexecs.
+- A step of ci/bisect: those that git took on a history of thirteen changes, which ci/bisect is
+  proved by (`ci/carryover_ci/bisect_history.py`), with one run of two tests.
 """
 
 
