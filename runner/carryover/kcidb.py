@@ -121,6 +121,8 @@ def _kernels(run: SavedRun) -> list[str]:
 
 
 def _excerpt(result: dict[str, Any]) -> dict[str, str]:
-    lines = [result["reason"], *(f for f in result["failures"] if f != result["reason"])]
-    text = "\n".join(line for line in lines if line).replace("\0", "")
+    reason, failures = result["reason"], result["failures"]
+    if reason and not any(reason in failure for failure in failures):
+        failures = [reason, *failures]
+    text = "\n".join(failures).replace("\0", "")
     return {"log_excerpt": text[:_EXCERPT]} if text else {}

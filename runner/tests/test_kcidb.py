@@ -52,8 +52,10 @@ def test_a_run_is_what_the_schema_wants(fake: FakeBench) -> None:
         "carryover.Memory.PanicsInVerify": "FAIL",
     }
     assert tests["carryover.Memory.IsLost"]["misc"]["verdict"] == "LOST"
-    reason = run.results["Memory.Fails"]["reason"]
-    assert tests["carryover.Memory.Fails"]["log_excerpt"].startswith(reason)
+    failure = run.results["Memory.Fails"]["failures"][0]
+    assert tests["carryover.Memory.Fails"]["log_excerpt"] == failure
+    reason = run.results["Memory.PanicsInVerify"]["reason"]
+    assert tests["carryover.Memory.PanicsInVerify"]["log_excerpt"] == reason
     assert "log_excerpt" not in tests["carryover.Rules.Passes"]
     (build,) = found["builds"]
     (checkout,) = found["checkouts"]
