@@ -29,12 +29,7 @@ class Checkout:
 
     def uapi(self) -> list[str]:
         """git's names of what the UAPI headers are made of; "" of what this commit lacks."""
-        found = subprocess.run(
-            ["git", "-C", str(self.top), "ls-tree", self.commit, "--", *_UAPI],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        found = _git(self.top, "ls-tree", self.commit, "--", *_UAPI)
         of = {line.partition("\t")[2]: line.split()[2] for line in found.splitlines()}
         return [of.get(name, "") for name in _UAPI]
 
