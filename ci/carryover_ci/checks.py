@@ -179,13 +179,14 @@ def _lint(table: Table) -> None:
             table.command(f"{tool.partition(' --')[0]} {folder}", "bash", "-c", script, python)
 
 
+def _pytest(folder: str) -> list[str]:
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    return [*words, "-c", f"{folder}/pyproject.toml", "--rootdir", folder, f"{folder}/tests"]
+
+
 def _python_tests(table: Table) -> None:
     for folder in ("ci", "runner"):
-        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        words += ["-c", f"{folder}/pyproject.toml", "--rootdir", folder, f"{folder}/tests"]
-        table.command(
-            f"pytest {folder}", *words, *(["-m", "not bench"] if folder == "runner" else [])
-        )
+        table.command(f"pytest {folder}", *_pytest(folder), "-m", "not bench")
 
 
 def _program_tests(table: Table, include: Path, progress: Progress, *, deep: bool) -> None:
@@ -209,8 +210,9 @@ def _main() -> None:
         "--full",
         action="store_true",
         help="also start and stop every device 100 times, cause each of the runner's verdicts for "
-        "real, build the kernel with each patch more, run the suite on a debug kernel, with ten "
-        "kexecs in a row, and 100 times, try all mutants, and let clang-tidy's analyzer go deep",
+        "real, have git find a culprit by ci/bisect, build the kernel with each patch more, run "
+        "the suite on a debug kernel, with ten kexecs in a row, and 100 times, try all mutants, "
+        "and let clang-tidy's analyzer go deep",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
@@ -242,6 +244,7 @@ def _main() -> None:
         _bench(table, "restarts", *_DRIVERS, *restarts)
         _bench(table, "debug", "--reference", "--debug")
         table.command("verdicts", ROOT / "ci" / "bench", "--runner-tests", show=True)
+        table.command("bisect", *_pytest("ci"), "-m", "bench")
         _bench(table, "chain", "--reference", "--carryover-chain", "10", "-k", "KexecAfterKexec")
         again = ("--repeat", "100", "--jobs", str(min(2, os.cpu_count() or 1)))
         table.command("100 runs", ROOT / "ci" / "bench", "--reference", *again, show=True)

@@ -54,14 +54,20 @@ class KernelChoice:
         )
 
 
-def add_kernel_options(parser: argparse.ArgumentParser, prefix: str = "") -> None:
-    """The options of ci/kernel/build, for other commands with `prefix` ("kernel-")."""
-    parser.add_argument(
-        f"--{prefix}source",
-        type=Path,
-        metavar="DIR",
-        help="a kernel tree of your own; it is not written to",
-    )
+def add_kernel_options(
+    parser: argparse.ArgumentParser, prefix: str = "", *, source: bool = True
+) -> None:
+    """The options of ci/kernel/build, for other commands with `prefix` ("kernel-").
+
+    Without `source`, the command has a tree already.
+    """
+    if source:
+        parser.add_argument(
+            f"--{prefix}source",
+            type=Path,
+            metavar="DIR",
+            help="a kernel tree of your own; it is not written to",
+        )
     parser.add_argument(
         f"--{prefix}config",
         type=Path,
@@ -98,7 +104,7 @@ def kernel_choice(arguments: argparse.Namespace, prefix: str = "") -> KernelChoi
     given = vars(arguments)
     stem = prefix.replace("-", "_")
     return KernelChoice(
-        given[f"{stem}source"],
+        given.get(f"{stem}source"),
         given[f"{stem}patches"],
         given[f"{stem}patch"],
         given[f"{stem}config"],

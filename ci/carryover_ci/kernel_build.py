@@ -71,12 +71,9 @@ def build_kernel(
     The base configuration with `fragments` added; every option of them is checked.
     """
     asked = asked_options(fragments)
-    results = cache_root() / "kernel" / "result"
-    compiler = output_of(["gcc", "-dumpfullversion"]).strip()
     result: Path | None = None
     if source.identity:
-        text = kernel_config.as_text(asked)
-        result = results / content_key(_RECIPE, source.identity, compiler, text)
+        result = result_folder(source.identity, asked)
         if result.exists():
             return result
     include = install_headers(source, progress)
@@ -89,6 +86,26 @@ def build_kernel(
             kernel_config.check(asked, (source.output / ".config").read_text())
             _compile(source, jobs, step)
             return _collect(source, result, include)
+
+
+def result_folder(identity: str, asked: dict[str, kernel_config.Option]) -> Path:
+    """Where the kernel of a source of this identity is, once it is built with these options."""
+    compiler = output_of(["gcc", "-dumpfullversion"]).strip()
+    key = content_key(_RECIPE, identity, compiler, kernel_config.as_text(asked))
+    return cache_root() / "kernel" / "result" / key
+
+
+def keep_log(failure: Failure, source: KernelSource, log: Path) -> str:
+    """Writes why a kernel did not build to `log`, and returns it.
+
+    What the compiler said is copied to make.log beside it: the next build writes over it.
+    """
+    text = str(failure)
+    whole = source.output / "build.log"
+    if str(whole) in text:
+        text = text.replace(str(whole), str(shutil.copyfile(whole, log.with_name("make.log"))))
+    log.write_text(f"{text}\n")
+    return text
 
 
 def asked_options(fragments: list[Path]) -> dict[str, kernel_config.Option]:

@@ -12,6 +12,10 @@ _VALUE = re.compile(r'(CONFIG_\w+)=(y|m|n|-?\d+|0x[0-9a-fA-F]+|"(?:[^"\\]|\\.)*"
 _NOT_SET = re.compile(r"# (CONFIG_\w+) is not set\s*")
 
 
+class OptionRefused(Failure):
+    """An option did not come out as it was asked for."""
+
+
 @dataclass(frozen=True)
 class Option:
     """One option as a fragment asks for it; `n` also stands for "is not set"."""
@@ -51,7 +55,7 @@ def as_text(options: dict[str, Option]) -> str:
 
 
 def check(asked: dict[str, Option], configuration: str) -> None:
-    """Failure that names every option of `asked` that is not so in the text of a .config."""
+    """OptionRefused that names every option of `asked` that is not so in the text of a .config."""
     got = dict(re.findall(r"^(CONFIG_\w+)=(.*)$", configuration, re.MULTILINE))
     wrong = [option for option in asked.values() if got.get(option.name, "n") != option.value]
     if wrong:
@@ -60,7 +64,7 @@ def check(asked: dict[str, Option], configuration: str) -> None:
             f"{got.get(option.name, 'n (not set, or this kernel has no such option)')}"
             for option in wrong
         ]
-        raise Failure(
+        raise OptionRefused(
             "the kernel's configuration is not what the fragments ask for:\n"
             + "\n".join(lines)
             + "\nLook at what these options depend on (their `depends on` in Kconfig)."

@@ -58,7 +58,7 @@ def kernel_source(
     if given is None:
         return _debian_source(patches, more, progress, reference=reference)
     tree = given.resolve()
-    version = _version(tree)
+    version = version_of(tree)
     _check_clean(tree)
     key = content_key("user", str(tree))
     output = cache_root() / "kernel" / "output" / key
@@ -108,7 +108,7 @@ def _debian_source(
                 with progress.step("source") as step:
                     folder = _fetch(step)
     tree = folder / "tree"
-    version = _version(tree)
+    version = version_of(tree)
     kconfig = PatchedTree(tree, folder).pristine(FEATURE_FILE)
     chosen = series_for(version, kconfig, patches, needs_feature=reference)
     progress.tell("patches", chosen.told)
@@ -173,7 +173,8 @@ def _fetch(step: Step) -> Path:
     return result
 
 
-def _version(tree: Path) -> str:
+def version_of(tree: Path) -> str:
+    """The version in the top Makefile, "7.3.4"; Failure if `tree` is no kernel source."""
     makefile = tree / "Makefile"
     text = makefile.read_text(errors="replace") if makefile.is_file() else ""
     fields = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+) *$", text, re.MULTILINE))

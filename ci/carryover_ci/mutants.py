@@ -18,7 +18,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Sequence, Set
@@ -30,7 +29,7 @@ from carryover_ci.bench import REFERENCE_CLAIMS, Bench, prepare, runner_command
 from carryover_ci.cache import content_key, write_whole
 from carryover_ci.image import build_image
 from carryover_ci.kernel import REFERENCE_CONFIG, KernelChoice
-from carryover_ci.kernel_build import build_kernel
+from carryover_ci.kernel_build import build_kernel, keep_log
 from carryover_ci.kernel_source import kernel_source
 from carryover_ci.program import ROOT, tests_of
 from carryover_ci.progress import Progress
@@ -159,11 +158,7 @@ def _build(mutant: Mutant, log: Path, progress: Progress) -> Path | None:
     try:
         return build_kernel(source, [REFERENCE_CONFIG], os.cpu_count() or 1, progress)
     except Failure as failure:
-        text = str(failure)
-        whole = source.output / "build.log"  # until the next kernel is built
-        if str(whole) in text:
-            text = text.replace(str(whole), str(shutil.copyfile(whole, log.with_name("make.log"))))
-        log.write_text(f"{text}\n")
+        keep_log(failure, source, log)
         return None
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from carryover_ci import bisect_history
 from carryover_ci.kernel import KernelChoice
 from carryover_ci.program import ROOT, build_program
 from carryover_ci.progress import Progress
@@ -144,6 +145,21 @@ def cold_figure(progress: Progress) -> Figure:
     )
 
 
+def bisect_figure(progress: Progress) -> Figure:
+    """Steps that git had ci/bisect do, on a history of changes of one file each."""
+    history = bisect_history.make_history(progress)
+    steps = bisect_history.bisect(history, _OUT / "bisect", progress)[2:]
+    seconds = sorted(step["seconds"] for step in steps if step["runs"])
+    builds = sorted(step["build_seconds"] for step in steps if step["runs"])
+    return Figure(
+        "a step of ci/bisect after a change of one file, from its start to its exit status",
+        f"{seconds[len(seconds) // 2]:.1f} s, of which the kernel {builds[len(builds) // 2]:.1f} s "
+        f"(worst of {len(seconds)}: {seconds[-1]:.1f} s)",
+        "60 s or less",
+        seconds[-1] <= 60,
+    )
+
+
 def document(figures: list[Figure]) -> str:
     """docs/performance.md."""
     model = next(
@@ -172,6 +188,8 @@ Measured by `ci/performance` on {os.cpu_count()} cores ({model}), QEMU with TCG,
   (`selftests/igb_throughput_test.cc`). It is the emulation that is measured, not the silicon.
 - The bench: medians of {_RUNS} runs. From power-on to the last verdict there are one cold boot and
   three kexecs.
+- A step of ci/bisect: those that git took on a history of thirteen changes, which ci/bisect is
+  proved by (`ci/carryover_ci/bisect_history.py`), with one run of two tests.
 """
 
 
@@ -196,6 +214,11 @@ def _main() -> None:
         action="store_true",
         help="also measure ci/bench from empty caches (some minutes)",
     )
+    parser.add_argument(
+        "--bisect",
+        action="store_true",
+        help="also measure steps of ci/bisect (some minutes, the first time ten more)",
+    )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
     progress = Progress()
@@ -204,6 +227,8 @@ def _main() -> None:
     figures = [figure for part in parts for figure in part(progress)]
     if arguments.cold:
         figures.append(cold_figure(progress))
+    if arguments.bisect:
+        figures.append(bisect_figure(progress))
     _DOCUMENT.write_text(document(figures))
     for figure in figures:
         sys.stdout.write(f"{figure.row()}\n")

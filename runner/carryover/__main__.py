@@ -17,6 +17,7 @@ from carryover.comparison_text import comparison_text
 from carryover.errors import BadInput, OutputFailed
 from carryover.exit_codes import ExitCode
 from carryover.journal import close_left_over
+from carryover.kcidb import Source, report
 from carryover.run_command import run
 from carryover.saved_run import load
 
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_compare(verbs)
     _add_report(verbs)
     _add_close(verbs)
+    _add_kcidb(verbs)
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.takes_more:
         parser.error(f"{options.verb}: unknown argument {rest[0]}")
@@ -164,6 +166,37 @@ def _close(options: argparse.Namespace) -> int:
     done = close_left_over(options.journal)
     Console().print(f"{options.journal}: {done}", soft_wrap=True, markup=False)
     return 0
+
+
+def _add_kcidb(verbs: Any) -> None:
+    parser = _verb(
+        verbs, "kcidb", _kcidb, help="print a run as a report for KCIDB, in JSON of schema 5.3"
+    )
+    parser.add_argument(
+        "directory", type=Path, help="the run: its --carryover-out, or its results.jsonl"
+    )
+    parser.add_argument("--origin", required=True, metavar="NAME", help="of this test system")
+    parser.add_argument(
+        "--build-id", default="", metavar="ID", help="of a build that was reported before"
+    )
+    parser.add_argument(
+        "--commit", default="", help="else, of the kernel: its checkout and build are in the report"
+    )
+    parser.add_argument(
+        "--repository", default="", metavar="URL", help="where the commit is from (https)"
+    )
+
+
+def _kcidb(options: argparse.Namespace) -> int:
+    """Prints what there is; 1 if the run was cut short, as it says then."""
+    source = Source(options.origin, options.build_id, options.commit, options.repository)
+    saved = load(options.directory)
+    sys.stdout.write(json.dumps(report(saved, source), indent=1) + "\n")
+    if saved.remark:
+        Console(stderr=True).print(
+            f"carryover: {options.directory}: {saved.remark}", soft_wrap=True, markup=False
+        )
+    return 1 if saved.remark else 0
 
 
 if __name__ == "__main__":
