@@ -199,6 +199,15 @@ class Watch:
         self.health.observe(seen)
         return seen
 
+    def rest(self) -> list[Observation]:
+        """What was posted and nobody waits for any more, taken into account."""
+        taken: list[Observation] = []
+        while True:
+            try:
+                taken.append(self._take(0.0))
+            except DeadlineExpired:
+                return taken
+
     def settle(self) -> None:
         """Reads on until a dying machine has said the rest."""
         end = time.monotonic() + 2 * SETTLE
