@@ -11,6 +11,8 @@ from carryover.errors import ProtocolError
 from carryover.events import Event, TestInfo
 from carryover.verdict import TestResult, Verdict
 
+# Key of the note that tells what is wrong with a memory; there is one a memory.
+DAMAGE = "damage"
 _FINAL = {
     "run": {"PASS": Verdict.PASS, "FAIL": Verdict.FAIL, "SKIP": Verdict.SKIP},
     "arm": {"FAIL": Verdict.FAIL, "SKIP": Verdict.SKIP},
@@ -32,6 +34,8 @@ class _Progress:
     halves: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    damage: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Batch:
@@ -72,7 +76,8 @@ class Batch:
         """Takes an event into account; a result if it was the test's last.
 
         Raises:
-            ProtocolError: A half ended with a result that this half cannot have.
+            ProtocolError: A half ended with a result that this half cannot have, or damage was told
+            of in other words than those of docs/protocol.md.
         """
         if event.kind == "holding":
             self.held = set(event.fields.get("armed") or [])
@@ -88,10 +93,21 @@ class Batch:
             where = f"{event.text('file')}:{event.number('line')}: "
             progress.failures.append(where + event.text("message"))
         elif event.kind == "note":
-            progress.notes[event.text("key")] = event.fields.get("value")
+            self._note(progress, event.text("key"), event.fields.get("value"))
+        elif event.kind == "uses":
+            progress.device = progress.device or event.text("address")
         elif event.kind == "finish":
             return self._finish(progress, event)
         return None
+
+    @staticmethod
+    def _note(progress: _Progress, key: str, value: Any) -> None:
+        if key != DAMAGE:
+            progress.notes[key] = value
+        elif isinstance(value, dict):
+            progress.damage.append(value)
+        else:
+            raise ProtocolError(f"{progress.info.name}: note {key}: {value!r} is no object")
 
     def _finish(self, progress: _Progress, event: Event) -> TestResult | None:
         self.running = None
@@ -128,6 +144,8 @@ class Batch:
             halves=progress.halves,
             failures=progress.failures,
             notes=progress.notes,
+            device=progress.device,
+            damage=progress.damage,
             boot=dict(self.boot),
         )
 

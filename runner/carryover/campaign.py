@@ -93,10 +93,11 @@ class Campaign:
 
     def _complain_of_kernel(self) -> None:
         """A fault that the kernel survived is no test's verdict, and must not go unseen."""
-        for text in self._strategy.watch.health.faults:
-            self.kernel_faults.append(text)
-            self._output.kernel_fault(text)
-            self._display.note(f"kernel fault: {text}")
+        for fault in self._strategy.watch.health.faults:
+            self.kernel_faults.append(fault.text)
+            self._output.kernel_fault(fault)
+            during = f" (during {fault.test})" if fault.test else ""
+            self._display.note(f"kernel fault: {fault.text}{during}")
         self._strategy.watch.health.faults.clear()
 
     def _complain_of_drivers(self) -> None:
@@ -131,6 +132,7 @@ class Campaign:
     def _run(self, batch: Batch) -> Results:
         names = batch.names(continuity=False)
         self._output.journal.write("run", tests=names)
+        self._strategy.sinks.timeline.step("run")
         with self._display.phase("run", _tests(names)):
             ended = yield from self._commands.verb("run", names, batch)
             self._check_kernel_fault(ended.said, batch)
@@ -140,6 +142,7 @@ class Campaign:
         names = batch.names(continuity=True)
         alone = batch.names(continuity=False)
         self._output.journal.write("arm", tests=[*alone, *names])
+        self._strategy.sinks.timeline.step("arm")
         beside = f", {_tests(alone)} without a kexec" if alone else ""
         with self._display.phase("arm", f"{_tests(names)}{beside}") as found:
             ended = yield from self._commands.arm(batch)
@@ -219,20 +222,22 @@ class Campaign:
         faults = self._strategy.watch.health.faults
         if faults and batch.running is not None:
             said = said or "the program ended in the middle of a half"
-            raise ProgramDied(f"{said}, after the kernel said: {faults[-1]}")
+            raise ProgramDied(f"{said}, after the kernel said: {faults[-1].text}")
 
     def _verify(self, batch: Batch) -> Results:
         names = batch.armed()
         self._output.journal.write("verify", tests=names)
+        self._strategy.sinks.timeline.step("verify")
         with self._display.phase("verify", _tests(names)) as found:
             batch.begin_verify()
             ended = yield from self._commands.verb("verify", names, batch)
+            self._strategy.sinks.timeline.step("verified")
             known = ended.exit_code in (0, verbs.EXIT_FAILED) or any(map(ended.has_error, _LOST))
             if not known:
                 reason = ended.said or f"`verify` ended with {ended.exit_code}"
                 self._check_kernel_fault(reason, batch)
                 if faults := self._strategy.watch.health.faults:
-                    reason = f"{reason}, after the kernel said: {faults[-1]}"
+                    reason = f"{reason}, after the kernel said: {faults[-1].text}"
                 yield from batch.decide_all(batch.names(continuity=True), Verdict.INFRA, reason)
             said = [ended.said]
             if ended.has_error("handover-refused"):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
-from carryover.batch import Batch
+from carryover.batch import DAMAGE, Batch
 from carryover.display import Display
 from carryover.errors import Infrastructure
 from carryover.events import Event
@@ -31,7 +31,7 @@ _SILENCE = 20.0  # a verb with no test running: devices are bound, ledgers writt
 _GRACE = 3.0  # on top of a test's own limit, for the program to report that by itself
 _SSH_LOST = 255
 _NO_KERNEL = "the outgoing kernel was told to kexec, and no kernel signed on"
-_OF_A_TEST = ("start", "failure", "note", "finish")
+_OF_A_TEST = ("start", "uses", "failure", "note", "finish")
 
 
 class ProgramDied(Exception):
@@ -283,6 +283,21 @@ def finished(command: Running) -> Ended:
 
 
 def _shown(event: Event) -> str:
-    keys = ("half", "generation", "file", "line", "message", "key", "value", "result", "reason")
+    value = event.fields.get("value")
+    if event.text("key") == DAMAGE and isinstance(value, dict):
+        # The pages are in results.jsonl, and the failure says the rest in words.
+        return f"key={DAMAGE} value={value.get('what')}: {value.get('damaged')}"
+    keys = (
+        "address",
+        "half",
+        "generation",
+        "file",
+        "line",
+        "message",
+        "key",
+        "value",
+        "result",
+        "reason",
+    )
     parts = [f"{key}={event.fields[key]}" for key in keys if event.fields.get(key) is not None]
     return " ".join(parts)

@@ -8,14 +8,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Protocol
 
 from carryover.errors import OutputFailed
 from carryover.kernel_messages import plain, recognise
 from carryover.observation import ConsoleLine, ReaderFailed, Watch
 
-LineSink = Callable[[str], object]  # gets each recorded line, without the newline
+# Gets each line, without the newline, and the wall clock (time.time()) when it was read.
+LineSink = Callable[[float, str], object]
 
 
 class Stream(Protocol):
@@ -26,17 +26,12 @@ class Stream(Protocol):
 
 
 class ConsoleRecorder:
-    """Reads a pipe or socket to its end, and closes it: each line is written down, then posted.
-
-    A line of the log begins with wall clock (UTC) and seconds since power-on, both of the
-    controller.
-    """
+    """Reads a pipe or socket to its end, and closes it: each line is written down, then posted."""
 
     def __init__(self, stream: Stream, sink: LineSink, watch: Watch) -> None:
         self._stream = stream
         self._sink = sink
         self._watch = watch
-        self._zero = time.monotonic()
         self._partial = ""
         self._thread = threading.Thread(target=self._run, name="console", daemon=True)
 
@@ -72,8 +67,7 @@ class ConsoleRecorder:
             lines.append(self._partial)
             self._partial = ""
         for line in lines:
-            now = time.monotonic()
+            now = time.time()
             shown = plain(line)
-            stamp = datetime.now(UTC).strftime("%H:%M:%S.%f")[:-3]
-            self._sink(f"{stamp} {now - self._zero:9.3f}  {shown}")
+            self._sink(now, shown)
             self._watch.post(ConsoleLine(now, shown, recognise(shown)))

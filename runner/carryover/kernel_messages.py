@@ -20,6 +20,7 @@ class Meaning(enum.Enum):
     NOTICE = "notice"  # good to know
     FIRMWARE = "firmware"  # the machine went through a reset
     KERNEL = "kernel"  # a kernel begins
+    INIT = "init"  # ... and starts user space
     KHO_COUNT = "kho-count"
     LUO_NUMBER = "luo-number"
     FREEZE_FAILED = "freeze-failed"
@@ -421,6 +422,12 @@ TABLE: tuple[Row, ...] = (
         r"Linux version (?P<release>\S+)",
         "init/version.c",
         "Linux version 7.3.4 (carryover@bench)",
+    ),
+    Row(
+        Meaning.INIT,
+        r"Run (?P<path>/\S+) as init process",
+        "init/main.c",
+        "Run /init as init process",
     ),
     Row(
         Meaning.FIRMWARE,

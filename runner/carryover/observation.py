@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ _ON_THE_WAY = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ConsoleLine:
-    """A whole line of the console."""
+    """A whole line of the console, and the wall clock (time.time()) when it was read."""
 
     time: float
     text: str
@@ -75,6 +76,21 @@ class ReaderFailed:
 Observation = ConsoleLine | MachineEvent | MachineGone | ProgramEvent | ProgramGone | ReaderFailed
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a kernel complained of itself, and survived.
+
+    Attributes:
+        text: Its first line.
+        time: Wall clock (time.time()) when that was read.
+        test: The test that had begun a half then, and not ended it; None between halves.
+    """
+
+    text: str
+    time: float
+    test: str | None
+
+
 class Crashed(Exception):
     """The machine has died. `verdict` says how."""
 
@@ -94,17 +110,23 @@ class Health:
     def __init__(self) -> None:
         self.crash: Crashed | None = None
         self.settled = False
-        self.faults: list[str] = []
+        self.faults: list[Fault] = []
         self.kernels: list[str] = []
         self.kernel_is_expected = True  # a kernel's sign-on is no surprise
         self.firmware_is_expected = True
         self.incompatible = ""  # what the kernel said of data that it does not understand
         self._shutdown: str | None = None
+        self._running: str | None = None
 
     def observe(self, seen: Observation) -> None:
         """Takes one observation into account."""
         if isinstance(seen, ConsoleLine) and seen.message is not None:
-            self._observe_message(seen.message)
+            self._observe_message(seen.message, seen.time)
+        elif isinstance(seen, ProgramEvent):
+            if seen.event.kind == "start":
+                self._running = seen.event.text("name")
+            elif seen.event.kind in ("finish", "hello"):
+                self._running = None
         elif isinstance(seen, MachineEvent):
             if seen.name == "SHUTDOWN":
                 self._shutdown = str(seen.data.get("reason", "unknown"))
@@ -113,7 +135,7 @@ class Health:
         elif isinstance(seen, MachineGone):
             self._observe_end(seen)
 
-    def _observe_message(self, message: KernelMessage) -> None:
+    def _observe_message(self, message: KernelMessage, when: float) -> None:
         meaning = message.meaning
         if meaning is Meaning.ABI:
             self.incompatible = message.text
@@ -129,7 +151,7 @@ class Health:
         elif meaning is Meaning.PANIC_END:
             self.settled = self.crash is not None
         elif meaning is Meaning.FAULT:
-            self.faults.append(message.text)
+            self.faults.append(Fault(message.text, when, self._running))
         elif meaning is Meaning.FIRMWARE and not self.firmware_is_expected:
             self._die(Verdict.RESET, f"the firmware started again: {message.text}")
         elif meaning is Meaning.KERNEL:
@@ -151,7 +173,7 @@ class Health:
     def _die(self, verdict: Verdict, reason: str) -> None:
         if self.crash is None:  # the first sign is the cause; what follows are consequences
             if self.faults and verdict in (Verdict.PANIC, Verdict.RESET):
-                reason = f"{reason} (before it: {self.faults[-1]})"
+                reason = f"{reason} (before it: {self.faults[-1].text})"
             self.crash = Crashed(verdict, reason)
 
 
@@ -164,13 +186,20 @@ class Watch:
             console and the network are not equally fast.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, witness: Callable[[Observation], None] = lambda seen: None) -> None:
+        """A new one.
+
+        Args:
+            witness: Sees each observation before it is posted, in its reader's thread.
+        """
         self.health = Health()
+        self._witness = witness
         self.late: list[ProgramEvent] = []
         self._queue: queue.SimpleQueue[Observation] = queue.SimpleQueue()
 
     def post(self, seen: Observation) -> None:
-        """Called by readers, from any thread."""
+        """Called by readers, from any thread. Raises what the witness raises."""
+        self._witness(seen)
         self._queue.put(seen)
 
     def next(self, deadline: float) -> Observation:

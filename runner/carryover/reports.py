@@ -69,7 +69,8 @@ def _properties(
     item: ProgramItem, result: TestResult, log: Path | None
 ) -> list[tuple[str, object]]:
     properties: list[tuple[str, object]] = [(VERDICT_PROPERTY, result.verdict.value)]
-    for name, value in (("claim", item.info.claim), ("driver", item.info.driver)):
+    of_test = {"claim": item.info.claim, "driver": item.info.driver, "device": result.device}
+    for name, value in of_test.items():
         if value:
             properties.append((name, value))
     for name, value in result.boot.items():

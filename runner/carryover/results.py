@@ -12,16 +12,42 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from carryover import journal
+from carryover import __version__, journal
 from carryover.errors import BadInput, OutputFailed
 from carryover.events import TestInfo
-from carryover.verdict import TestResult, Verdict
+from carryover.ktap import ktap
+from carryover.observation import Fault
+from carryover.timeline import Mark
+from carryover.verdict import TestResult
 
+SCHEMA = 2  # of results.jsonl: results.schema.json
 _NEEDED_BYTES = 16 << 20
 _FILES = ("junit.xml", "results.jsonl", "results.ktap", "console.log", "events.jsonl", "qemu.log")
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What a run is about, for its first record.
+
+    Attributes:
+        target: Name of labgrid's target.
+        environment: File of labgrid's environment, as it was given.
+        claims: What the target's kernel claims.
+        iommu_mode: How memory is mapped for devices.
+        devices: Those that tests may use: `address`, `id` and `driver` of each.
+        arguments: Those of pytest.
+    """
+
+    target: str
+    environment: str
+    claims: list[str]
+    iommu_mode: str
+    devices: list[dict[str, str]]
+    arguments: list[str]
 
 
 class RunOutput:
@@ -29,10 +55,11 @@ class RunOutput:
 
     Results are on disk when they are reported. ``results.jsonl`` begins with an ``event`` `begin`
     and ends with one `end`; without that, the run was cut short. Whole files are written beside
-    their name and renamed. Methods raise OutputFailed if something cannot be written.
+    their name and renamed. Methods raise OutputFailed if something cannot be written; those for
+    what is observed may be called from any thread.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, about: RunDescription) -> None:
         """Takes the directory; what an earlier run left there is removed.
 
         Raises:
@@ -40,6 +67,7 @@ class RunOutput:
         """
         self.directory = directory
         self._lock = threading.Lock()
+        self._records_lock = threading.Lock()
         self._lines: dict[str, list[str]] = defaultdict(list)
         self._running: str | None = None
         self._count = 0
@@ -62,15 +90,30 @@ class RunOutput:
             raise BadInput(
                 f"{directory}: {error.strerror}; give another directory by --carryover-out"
             ) from error
-        self._record({"event": "begin", "time": time.time()})
+        self._began = time.time()
+        self._record(
+            {
+                "event": "begin",
+                "schema": SCHEMA,
+                "time": self._began,
+                "carryover": __version__,
+                **asdict(about),
+            }
+        )
 
-    def console(self, line: str) -> None:
-        """One line of the console; goes into the running test's log as well."""
+    def console(self, when: float, line: str) -> None:
+        """One line of the console; goes into the running test's log as well.
+
+        Args:
+            when: Wall clock when it was read. The log has seconds since the run began.
+            line: Without its end.
+        """
+        stamped = f"[{max(0.0, when - self._began):.3f}] {line}"
         with self._lock, self._guard("console.log"):
-            self._console.write(line + "\n")
+            self._console.write(stamped + "\n")
             self._console.flush()
             if self._running is not None:
-                self._lines[self._running].append(f"console: {line}")
+                self._lines[self._running].append(f"console: {stamped}")
 
     def event(self, line: str) -> None:
         """One line of the program, as it came."""
@@ -88,9 +131,13 @@ class RunOutput:
         with self._lock:
             self._running = name
 
-    def kernel_fault(self, text: str) -> None:
+    def mark(self, mark: Mark) -> None:
+        """A step of the timeline. One that comes after the end of the run is none of it."""
+        self._record({"event": "mark", **mark.as_dict()}, is_precious=False)
+
+    def kernel_fault(self, fault: Fault) -> None:
         """The first line of what the kernel complained of; console.log has all of it."""
-        self._record({"event": "kernel-fault", "text": text, "time": time.time()})
+        self._record({"event": "kernel-fault", **asdict(fault)})
 
     def violation(self, text: str) -> None:
         """What a driver did that its device's specification forbids."""
@@ -112,11 +159,17 @@ class RunOutput:
                 "kind": info.kind,
                 "claim": info.claim,
                 "driver": info.driver,
+                "device": result.device,
                 "duration": round(result.duration, 6),
                 "halves": result.halves,
                 "failures": result.failures,
                 "notes": result.notes,
-                **result.boot,
+                "cold_boot": result.boot.get("cold_boot"),
+                "kexecs": result.boot.get("kexecs", []),
+                "damage": result.damage,
+                "summary": info.summary,
+                "file": info.file,
+                "line": info.line,
                 "time": time.time(),
                 "log": str(log.relative_to(self.directory)),
             }
@@ -124,37 +177,30 @@ class RunOutput:
         return log
 
     def ktap(self, results: Sequence[TestResult]) -> None:
-        """Writes results.ktap (Documentation/dev-tools/ktap.rst), for the kernel's own tools."""
-        lines = ["KTAP version 1", f"1..{len(results)}"]
-        for number, result in enumerate(results, 1):
-            good = result.verdict in (Verdict.PASS, Verdict.SKIP)
-            line = f"{'ok' if good else 'not ok'} {number} {result.name}"
-            first = result.reason.partition("\n")[0].replace("#", "")
-            if result.verdict is Verdict.SKIP:
-                line += f" # SKIP {first}"
-            elif not good:
-                line += f" # {result.verdict.value} {first}"
-            lines.append(line)
-        self._write_whole(self.directory / "results.ktap", "\n".join(lines) + "\n")
+        """Writes results.ktap."""
+        self._write_whole(self.directory / "results.ktap", ktap(results))
 
     def close(self, how: str, counts: dict[str, int]) -> None:
         """Ends the run. Raises OutputFailed if the end cannot be written down."""
         try:
-            if not self._results.closed:
-                self._record({"event": "end", "how": how, "counts": counts, "time": time.time()})
+            self._record({"event": "end", "how": how, "counts": counts, "time": time.time()})
             self.journal.close(how)
         finally:
-            with self._lock:
+            with self._lock, self._records_lock:
                 for stream in (self._results, self._console, self._events):
                     with contextlib.suppress(OSError):  # unwritten bytes of a full disk
                         stream.close()
             os.close(self._exclusive)
 
-    def _record(self, fields: dict[str, Any]) -> None:
-        with self._guard("results.jsonl"):
+    def _record(self, fields: dict[str, Any], *, is_precious: bool = True) -> None:
+        """A record that is precious is on disk on return."""
+        with self._records_lock, self._guard("results.jsonl"):
+            if self._results.closed:
+                return
             self._results.write(json.dumps(fields) + "\n")
             self._results.flush()
-            os.fsync(self._results.fileno())
+            if is_precious:
+                os.fsync(self._results.fileno())
 
     def _write_whole(self, path: Path, text: str) -> None:
         with self._guard(path.name):

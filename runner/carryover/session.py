@@ -24,8 +24,9 @@ from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.plan import Plan
 from carryover.program_options import ProgramOptions
 from carryover.reports import reports
-from carryover.results import RunOutput, log_path
+from carryover.results import RunDescription, RunOutput, log_path
 from carryover.strategy import KexecStrategy, Sinks
+from carryover.timeline import Timeline
 from carryover.verdict import TestResult, Verdict
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class CarryoverSession:
                 f"(listed: {', '.join(sorted(listed)) or 'none'}); "
                 f"list one, or leave these tests out (-m 'not {missing[0]}')"
             )
-        self._output = output = RunOutput(self._directory)
+        self._output = output = RunOutput(self._directory, self._describe(strategy))
         if done := output.closed_left_over:
             self._display.note(f"an earlier run was cut short; closed it: {done}")
         strategy.observe(
@@ -123,6 +124,7 @@ class CarryoverSession:
                 events=output.event,
                 machine_log=self._directory / "qemu.log",
                 journal=output.journal.write,
+                timeline=Timeline(output.mark),
             )
         )
         strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
@@ -139,6 +141,19 @@ class CarryoverSession:
         tests = [item.info for item in self._items.values()]
         plan = Plan.of(tests, strategy.claims, strategy.iommu_mode, self._left_out)
         self._display.plan(plan.lines())
+
+    def _describe(self, strategy: KexecStrategy) -> RunDescription:
+        return RunDescription(
+            target=strategy.target.name,
+            environment=_env_file(self._config),
+            claims=strategy.claims,
+            iommu_mode=strategy.iommu_mode,
+            devices=[
+                {"address": device.address, "id": device.id, "driver": device.driver}
+                for device in strategy.devices()
+            ],
+            arguments=[str(word) for word in self._config.invocation_params.args],
+        )
 
     def report(self, item: ProgramItem) -> None:
         """Runs the campaign until this item's result is known, and reports it.

@@ -13,6 +13,7 @@ import attr
 from labgrid.factory import target_factory
 from labgrid.strategy import Strategy, StrategyError
 
+from carryover.console import LineSink
 from carryover.identity import NONCE
 from carryover.journal import start_time
 from carryover.kernel_messages import KernelMessage, Meaning
@@ -21,6 +22,7 @@ from carryover.program import IOMMU_MODES, ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.remote import RemoteCommand
 from carryover.resources import PciTestDevice
+from carryover.timeline import Timeline
 from carryover.verdict import Verdict
 
 CLAIMS = ["memory", "file", "mapping", "stream", "interrupt"]
@@ -46,12 +48,14 @@ class Sinks:
         events: Each line of the program.
         machine_log: What the machine's own process (QEMU) says.
         journal: Called before each risky step, with what is about to happen.
+        timeline: Sees all that is observed.
     """
 
-    console: Callable[[str], None]
+    console: LineSink
     events: Callable[[str], None]
     machine_log: Path
     journal: Callable[..., None]
+    timeline: Timeline
 
 
 @target_factory.reg_driver
@@ -107,12 +111,15 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             raise StrategyError("observe() comes before power-on: nothing may go unseen")
         return self._sinks
 
+    def devices(self) -> list[PciTestDevice]:
+        """What tests may use, in the order of the environment."""
+        return [r for r in self.target.resources if isinstance(r, PciTestDevice)]
+
     def on_target(self, options: ProgramOptions = NO_OPTIONS) -> ProgramOnTarget:
         """The program on this target, with the target's devices and claims."""
-        devices = [r for r in self.target.resources if isinstance(r, PciTestDevice)]
         return ProgramOnTarget(
             path=self.program,
-            devices=tuple(device.option for device in devices),
+            devices=tuple(device.option for device in self.devices()),
             claims=tuple(self.claims),
             iommu_mode=self.iommu_mode,
             time_scale=self.time_scale,
@@ -139,10 +146,11 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
     def cold_boot(self) -> None:
         """Off, on, and connected: `booted`."""
         self.power_off()
-        self.watch = Watch()
+        self.watch = Watch(self.sinks.timeline.observe)
         self.nonce = secrets.token_hex(8)
         self.sinks.journal("power-on", nonce=self.nonce)
         append = f"{self.boot_append} {NONCE}{self.nonce}".lstrip()
+        self.sinks.timeline.power_on()
         self.machine.power_on(self.watch, self.sinks.console, self.sinks.machine_log, append)
         self.status = Status.unknown
         self.sinks.journal("machine", pid=self.machine.pid, start_time=start_time(self.machine.pid))
@@ -164,11 +172,13 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
 
     def expect_kernel(self) -> None:
         """The kernel is about to be told to kexec: a new one is no surprise any more."""
+        self.sinks.timeline.kexec()
         self.watch.health.kernel_is_expected = True
         self.status = Status.jumped
 
     def kexec_was_refused(self) -> None:
         """The kernel runs on: `armed`."""
+        self.sinks.timeline.kexec_was_refused()
         self.watch.health.kernel_is_expected = False
         self.status = Status.armed
 
@@ -191,6 +201,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             if self.machine.pid:
                 self.machine.power_off()
                 self.sinks.journal("power-off")
+                self.sinks.timeline.power_off()
         self.status = Status.off
 
     def _connect_when_ready(self, since: str) -> None:

@@ -82,6 +82,9 @@ class TestResult:
         halves: Each half that ended: half, generation, result, duration.
         failures: Assertions that failed, ``file:line: message``.
         notes: Figures that the test recorded.
+        device: Address of the PCI function that it used first; None if it used none.
+        damage: One object for each memory that differs, as the note `damage` of docs/protocol.md
+            has it.
         boot: Which kernels and boots it ran on.
     """
 
@@ -94,4 +97,6 @@ class TestResult:
     halves: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    damage: list[dict[str, Any]] = field(default_factory=list)
     boot: dict[str, Any] = field(default_factory=dict)

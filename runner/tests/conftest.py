@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from results_schema import check_records
 
 TESTS = Path(__file__).parent
 RUNNER = TESTS.parent
@@ -31,7 +32,9 @@ class Run:
     @property
     def records(self) -> list[dict[str, Any]]:
         path = self.out / "results.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        check_records(records)  # so that whatever any test makes a run write is in the schema
+        return records
 
     @property
     def results(self) -> dict[str, dict[str, Any]]:

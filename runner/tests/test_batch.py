@@ -136,3 +136,27 @@ def test_a_chain_whose_later_handover_cannot_be_read_is_lost() -> None:
     (result,) = batch.end_of_verify("EIO")
     assert result.verdict is Verdict.LOST
     assert "EIO" in result.reason
+
+
+def test_a_test_has_the_device_that_it_used_first() -> None:
+    batch = Batch([info("A.B")])
+    for address in ("0000:02:00.0", "0000:01:00.0"):
+        batch.observe(Event("uses", {"name": "A.B", "address": address}))
+    result = batch.observe(finish("A.B", "arm", "FAIL"))
+    assert result is not None
+    assert result.device == "0000:02:00.0"
+
+
+def test_each_damaged_memory_is_kept() -> None:
+    batch = Batch([info("A.B")])
+    for what in ("source", "destination"):
+        batch.observe(Event("note", {"name": "A.B", "key": "damage", "value": {"what": what}}))
+    batch.observe(Event("note", {"name": "A.B", "key": "copies", "value": "7"}))
+    result = batch.observe(finish("A.B", "arm", "FAIL"))
+    assert result is not None
+    assert [damage["what"] for damage in result.damage] == ["source", "destination"]
+    assert result.notes == {"copies": "7"}
+    with pytest.raises(ProtocolError, match=r"A\.C: note damage: 'much' is no object"):
+        Batch([info("A.C")]).observe(
+            Event("note", {"name": "A.C", "key": "damage", "value": "much"})
+        )

@@ -16,7 +16,7 @@ def record(*pieces: bytes) -> tuple[list[str], list[ConsoleLine]]:
     ours, theirs = socket.socketpair()
     lines: list[str] = []
     watch = Watch()
-    recorder = ConsoleRecorder(ours, lines.append, watch)
+    recorder = ConsoleRecorder(ours, lambda when, line: lines.append(f"{when:.3f} {line}"), watch)
     recorder.start()
     for piece in pieces:
         theirs.sendall(piece)
@@ -33,8 +33,9 @@ def record(*pieces: bytes) -> tuple[list[str], list[ConsoleLine]]:
 
 def test_lines_are_written_down_with_time_and_posted() -> None:
     lines, seen = record(b"one\r\ntwo\r\n")
-    assert [line.split("  ")[-1] for line in lines] == ["one", "two"]
-    assert lines[0][2] == ":"
+    assert [line.split(" ")[1] for line in lines] == ["one", "two"]
+    assert [line.split(" ")[0] for line in lines] == [f"{line.time:.3f}" for line in seen]
+    assert seen[0].time == pytest.approx(time.time(), abs=60)
     assert [line.text for line in seen] == ["one", "two"]
 
 
@@ -59,7 +60,7 @@ def test_bytes_that_are_no_text_do_not_stop_it() -> None:
 
 
 def test_a_log_that_cannot_be_written_is_reported() -> None:
-    def full(line: str) -> None:
+    def full(when: float, line: str) -> None:
         raise OutputFailed("console.log: No space left on device")
 
     ours, theirs = socket.socketpair()

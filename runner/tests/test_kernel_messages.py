@@ -20,6 +20,7 @@ from carryover.kernel_messages import Meaning, recognise
         ("\x1bc\x1b[?7l\x1b[2JSeaBIOS (version 1.17.0)", Meaning.FIRMWARE),
         ("Booting from Hard Disk...", Meaning.FIRMWARE),
         ("Booting from ROM..[    0.000000] Linux version 7.3.4 (x)", Meaning.KERNEL),
+        ("[    1.2] Run /init as init process", Meaning.INIT),
         ("[    0.7] KHO: exec from: 7.3.4 (count 3)", Meaning.KHO_COUNT),
         ("[ 0.7] luo: Retrieved live update data, liveupdate number: 2", Meaning.LUO_NUMBER),
         ("luo: Freeze failed for token[0x7] handler[memfd] err[-16]", Meaning.FREEZE_FAILED),

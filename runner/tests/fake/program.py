@@ -26,6 +26,7 @@ TESTS = [
     ("Memory.Passes", "continuity", 1, None),
     ("Memory.AlsoPasses", "continuity", 1, None),
     ("Memory.Fails", "continuity", 1, None),
+    ("Memory.IsDamaged", "continuity", 1, None),
     ("Memory.FailsToArm", "continuity", 1, None),
     ("Memory.Skips", "continuity", 1, None),
     ("Memory.IsLost", "continuity", 1, None),
@@ -56,6 +57,34 @@ TESTS = [
     ("Chain.FailsToCarry", "continuity", 3, None),
     ("Igb.Passes", "continuity", 1, "igb"),
 ]
+
+# A zeroed page, and one bit of another.
+DAMAGE = {
+    "what": "memory",
+    "checked": 65536,
+    "page": 4096,
+    "damaged": {"zeroed": 4096, "bit flip": 8},
+    "extents": [
+        {
+            "offset": 8192,
+            "length": 4096,
+            "damage": "zeroed",
+            "detail": "",
+            "iova": None,
+            "physical": 0x12345000,
+        },
+        {
+            "offset": 20480,
+            "length": 8,
+            "damage": "bit flip",
+            "detail": "bit 3 of the word at 0x5000",
+            "iova": None,
+            "physical": None,
+        },
+    ],
+    "extent_count": 2,
+    "map": [[2, 1, "zeroed"], [5, 1, "bit flip"]],
+}
 
 
 def say(event: str, **fields: Any) -> None:
@@ -177,6 +206,8 @@ def arm(
                 **{"from": "igb"},
             )
         say("start", name=name, half="arm", generation=0)
+        if driver:
+            say("uses", name=name, address="0000:01:00.0")
         say("note", name=name, key="claims", value=claims)
         if action == "PanicsWhileArming":
             panic(world)
@@ -231,6 +262,7 @@ def kexec(world: World, append: str) -> NoReturn:
         say("refused", errno=22, message="reboot(KEXEC): Invalid argument")
         end(4)
     leave_to_machine()
+    world.console("[ 5.0] kexec_core: Starting new kernel")
     if "ResetsInTheGap" in actions:
         world.machine(event="SHUTDOWN", data={"reason": "host-qmp-system-reset"})
         world.machine(gone="QEMU ended with 0")
@@ -292,7 +324,10 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
             sys.stderr.write("Connection to 127.0.0.1 closed by remote host.\n")
             sys.exit(255)
         say("note", name=name, key="bytes", value="4096")
-        result = {"Fails": "FAIL", "IsLost": "LOST"}.get(action, "PASS")
+        if action == "IsDamaged":
+            say("note", name=name, key="damage", value=DAMAGE)
+        bad = {"Fails": "FAIL", "IsDamaged": "FAIL", "IsLost": "LOST"}
+        result = bad.get(action, "PASS")
         finish(name, "verify", generation, result, None if result == "PASS" else "on purpose")
         if result == "PASS" and generation < generations:
             failed = action == "FailsToCarry"

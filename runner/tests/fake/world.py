@@ -82,5 +82,8 @@ class World:
             lines.append(f"[    0.1] KHO: exec from: {KERNEL} (count {state['kho_count']})")
             number = state["luo_number"]
             lines.append(f"[    0.2] luo: Retrieved live update data, liveupdate number: {number}")
+        if fault := os.environ.get("CARRYOVER_FAKE_BOOT_FAULT"):
+            lines.append(f"[    0.4] {fault}")
+        lines.append("[    0.5] Run /init as init process")
         ready = f"carryover: target ready boot_id={state['boot_id']} nonce={state['nonce']}"
         self.console(*lines, ready)

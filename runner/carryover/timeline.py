@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""When each step of a boot and of a kexec was: marks, from all that is observed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from carryover.events import Event
+from carryover.kernel_messages import Meaning
+from carryover.observation import ConsoleLine, Observation, ProgramEvent
+
+# What a mark may say, in the order in which a power cycle with one kexec has them.
+WORDS = (
+    "power-on",
+    "firmware",
+    "kernel",
+    "init",
+    "ready",
+    "run",
+    "arm",
+    "armed",
+    "kexec",
+    "loaded",
+    "jump",
+    "outgoing-last",
+    "verify",
+    "retrieved",
+    "verified",
+    "off",
+)
+_OF_CONSOLE = {
+    Meaning.FIRMWARE: "firmware",
+    Meaning.KERNEL: "kernel",
+    Meaning.INIT: "init",
+    Meaning.TARGET_READY: "ready",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One step.
+
+    Attributes:
+        time: The controller's wall clock (time.time()), where the line was read or the step begun.
+        cycle: Power cycle of this run, from 1.
+        kexec: Kexecs in this cycle, the one under way included; 0 is the cold boot.
+        what: One of ``WORDS``.
+        text: The line of the console; empty if it is no such line.
+    """
+
+    time: float
+    cycle: int
+    kexec: int
+    what: str
+    text: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For results.jsonl."""
+        return asdict(self)
+
+
+class Timeline:
+    """Makes marks. Its methods may be called from any thread, and raise what `write` raises."""
+
+    def __init__(self, write: Callable[[Mark], None]) -> None:
+        self._write = write
+        self._lock = threading.Lock()
+        self._cycle = 0
+        self._kexec = 0
+        self._what = ""  # of the latest mark
+        self._is_jumping = False  # told to kexec, and no kernel has signed on
+        self._outgoing_last: ConsoleLine | None = None
+
+    def power_on(self) -> None:
+        """Another power cycle begins."""
+        with self._lock:
+            self._cycle += 1
+            self._kexec = 0
+            self._mark("power-on")
+
+    def kexec(self) -> None:
+        """The target is about to be told to kexec."""
+        with self._lock:
+            self._kexec += 1
+            self._is_jumping, self._outgoing_last = True, None
+            self._mark("kexec")
+
+    def kexec_was_refused(self) -> None:
+        """The kernel runs on: it was none."""
+        with self._lock:
+            self._kexec -= 1
+            self._is_jumping = False
+
+    def power_off(self) -> None:
+        """The machine is off, and all that it said has been observed."""
+        with self._lock:
+            self._end_of_outgoing()
+            self._mark("off")
+
+    def step(self, what: str) -> None:
+        """A step of the runner's own begins or ends now."""
+        with self._lock:
+            self._mark(what)
+
+    def observe(self, seen: Observation) -> None:
+        """Called by whoever has just read it."""
+        if isinstance(seen, ConsoleLine):
+            with self._lock:
+                self._console(seen)
+        elif isinstance(seen, ProgramEvent) and (what := _of_program(seen.event)):
+            self.step(what)
+
+    def _console(self, line: ConsoleLine) -> None:
+        what = _OF_CONSOLE.get(line.message.meaning) if line.message else None
+        if what == "kernel":
+            self._end_of_outgoing()
+        elif self._is_jumping and line.text.strip():
+            self._outgoing_last = line
+        if what and not what == self._what == "firmware":  # it says several things
+            self._mark(what, line.time, line.text.strip())
+
+    def _end_of_outgoing(self) -> None:
+        if self._is_jumping and (last := self._outgoing_last):
+            self._mark("outgoing-last", last.time, last.text.strip())
+        self._is_jumping = False
+
+    def _mark(self, what: str, at: float | None = None, text: str = "") -> None:
+        self._what = what
+        when = time.time() if at is None else at
+        self._write(Mark(when, self._cycle, self._kexec, what, text))
+
+
+def _of_program(event: Event) -> str:
+    if event.kind == "holding":
+        return "armed" if event.number("generation") == 0 else ""
+    return {"loaded": "loaded", "jump": "jump", "ledger": "retrieved"}.get(event.kind, "")
