@@ -13,6 +13,7 @@ from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.events import TestInfo
 from carryover.identity import BootIdentity
+from carryover.kernel_messages import Severity
 from carryover.program import ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.results import RunOutput
@@ -28,7 +29,7 @@ class Campaign:
 
     Attributes:
         results: All results so far, in the order in which they became known.
-        kernel_faults: What the kernel complained of itself and survived (kernel_messages.py).
+        kernel_faults: What the kernel complained of itself, notices excepted (kernel_oracle.py).
         violations: What drivers did that a device's specification forbids, as its model says.
     """
 
@@ -92,13 +93,16 @@ class Campaign:
         return {result.name for result in self.results}
 
     def _complain_of_kernel(self) -> None:
-        """A fault that the kernel survived is no test's verdict, and must not go unseen."""
-        for fault in self._strategy.watch.health.faults:
-            self.kernel_faults.append(fault.text)
+        """What the kernel says is no test's verdict, and must not go unseen."""
+        self._strategy.watch.rest()
+        for fault in self._strategy.watch.oracle.faults():
             self._output.kernel_fault(fault)
+            is_notice = fault.report.severity is Severity.NOTICE
             during = f" (during {fault.test})" if fault.test else ""
-            self._display.note(f"kernel fault: {fault.text}{during}")
-        self._strategy.watch.health.faults.clear()
+            what = "kernel notice" if is_notice else "kernel fault"
+            self._display.note(f"{what}: {fault.report.title}{during}")
+            if not is_notice:
+                self.kernel_faults.append(fault.report.title)
 
     def _complain_of_drivers(self) -> None:
         machine = self._strategy.machine
@@ -112,6 +116,9 @@ class Campaign:
         """A batch from power-on to power-off."""
         try:
             yield from self._phases(batch)
+        except ProgramDied:
+            self._commands.read_kernel_log()
+            raise
         finally:
             self._output.running(None)
             self._strategy.power_off()
@@ -137,6 +144,7 @@ class Campaign:
             ended = yield from self._commands.verb("run", names, batch)
             self._check_kernel_fault(ended.said, batch)
             yield from batch.end_of_run(ended.said)
+            self._commands.read_kernel_log()
 
     def _arm(self, batch: Batch) -> Results:
         names = batch.names(continuity=True)
@@ -150,6 +158,7 @@ class Campaign:
             self._check_kernel_fault(ended.said, batch)
             yield from batch.end_of_run(ended.said)
             yield from batch.end_of_arm(ended.said)
+            self._commands.read_kernel_log()
             found.append(f"{len(batch.armed())} of {_tests(names)} armed")
 
     def _cold_boot(self) -> None:
@@ -205,6 +214,7 @@ class Campaign:
                 verdict = Verdict.REFUSED if refused else Verdict.INFRA
                 reason = "; ".join([reason or "kexec failed", *self._commands.freeze_failures])
                 yield from batch.decide_all(batch.armed(), verdict, reason)
+                self._commands.read_kernel_log()
                 return False
             self._strategy.wait_for_incoming()
             found.append(f"Linux {self._strategy.watch.health.kernels[-1]}")
@@ -243,6 +253,7 @@ class Campaign:
             if ended.has_error("handover-refused"):
                 said.append(self._strategy.watch.health.incompatible)
             yield from batch.end_of_verify("; ".join(filter(None, said)))
+            self._commands.read_kernel_log()
             if boot := self._commands.boot:
                 found.append(f"kexec {boot.kho_count}, LUO number {boot.luo_number}")
             if batch.remaining and batch.armed():

@@ -16,6 +16,7 @@ class Meaning(enum.Enum):
     ABI = "abi"  # the incoming kernel does not understand what was handed over
     ABI_PANIC = "abi-panic"  # ... and has stopped for that
     FAULT = "fault"  # oops, lockup, warning, what a debug kernel finds; the kernel goes on
+    DEVICE = "device"  # a device has done what it must not, by the IOMMU or the bus
     HANDOVER = "handover"  # something could not be handed over, or taken over
     NOTICE = "notice"  # good to know
     FIRMWARE = "firmware"  # the machine went through a reset
@@ -110,6 +111,10 @@ class Row:
 
 def _fault(name: str, ending: Ending, pattern: str, source: str, example: str) -> Row:
     return Row(Meaning.FAULT, pattern, source, example, Kind(name, Severity.FAULT, ending))
+
+
+def _device(name: str, ending: Ending, pattern: str, source: str, example: str) -> Row:
+    return Row(Meaning.DEVICE, pattern, source, example, Kind(name, Severity.FAULT, ending))
 
 
 def _fatal(name: str, ending: Ending, pattern: str, source: str, example: str) -> Row:
@@ -335,7 +340,7 @@ TABLE: tuple[Row, ...] = (
         "anywhere",
         "BUG: mempool element poison mismatch",
     ),
-    _fault(
+    _device(
         "DMAR fault",
         Ending.LINE,
         r"DMAR: \[(DMA (Read|Write)|INTR-REMAP)[^]]*\] Request device",
@@ -343,14 +348,14 @@ TABLE: tuple[Row, ...] = (
         "DMAR: [DMA Read NO_PASID] Request device [0000:01:00.0] fault addr 0x7f00000000 "
         "[fault reason 0x06] PTE Read access is not set",
     ),
-    _fault(
+    _device(
         "DMAR error",
         Ending.LINE,
         r"DMAR: VT-d detected Invalidation",
         "drivers/iommu/intel/dmar.c",
         "DMAR: VT-d detected Invalidation Time-out Error: SID 100",
     ),
-    _fault(
+    _device(
         "AMD-Vi event",
         Ending.LINE,
         r"AMD-Vi: (Event logged \[|Completion-Wait loop timed out|Command buffer timeout)",
@@ -365,7 +370,7 @@ TABLE: tuple[Row, ...] = (
         "drivers/pci/pcie/aer.c",
         "pcieport 0000:00:02.0: AER: Correctable error message received from 0000:01:00.0",
     ),
-    _fault(
+    _device(
         "AER",
         Ending.DEVICE,
         r"AER: (Multiple )?Uncorrect|(PCIe|CXL) Bus Error: ",
@@ -373,7 +378,7 @@ TABLE: tuple[Row, ...] = (
         "pcieport 0000:00:02.0: AER: Uncorrectable (Non-Fatal) error message received from "
         "0000:01:00.0",
     ),
-    _fault(
+    _device(
         "AER",
         Ending.LINE,
         r"AER: device recovery failed|DPC: containment event",
@@ -381,7 +386,7 @@ TABLE: tuple[Row, ...] = (
         "pcieport 0000:00:02.0: DPC: containment event, status:0x1f01 source:0x0000: unmasked "
         "uncorrectable error detected",
     ),
-    _fault(
+    _device(
         "machine check",
         Ending.LINE,
         r"\[Hardware Error\]: (CPU \d+: Machine Check|Machine check: )",

@@ -72,7 +72,7 @@ def test_a_report_is_the_same_by_whatever_reads_its_lines_come(name: str) -> Non
     for size in (1, 7, len(data)):
         reading, writing = socket.socketpair()
         watch = Watch()
-        recorder = ConsoleRecorder(reading, lambda line: None, watch)
+        recorder = ConsoleRecorder(reading, lambda when, line: None, watch)
         recorder.start()
         for at in range(0, len(data), size):
             writing.sendall(data[at : at + size])
