@@ -19,6 +19,7 @@ from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.results import RunOutput
 from carryover.strategy import KexecStrategy
 from carryover.verdict import TestResult, Verdict
+from carryover.vmlinux import Vmlinux
 
 # Errors of `verify` by which the kernel has lost all that was armed.
 _LOST = ("ledger-missing", "handover-refused")
@@ -41,6 +42,7 @@ class Campaign:
         *,
         options: ProgramOptions = NO_OPTIONS,
         reruns: int = 8,
+        symbols: Sequence[Vmlinux] = (),
     ) -> None:
         self._strategy = strategy
         self._output = output
@@ -48,6 +50,7 @@ class Campaign:
         self._program: ProgramOnTarget = strategy.on_target(options)
         self._commands = TargetCommands(strategy, self._program, output, display)
         self._blame = Blame(self._power_cycle, display, reruns)
+        self._symbols = symbols
         self._probed = False
         self.results: list[TestResult] = []
         self.kernel_faults: list[str] = []
@@ -96,6 +99,9 @@ class Campaign:
         """What the kernel says is no test's verdict, and must not go unseen."""
         self._strategy.watch.rest()
         for fault in self._strategy.watch.oracle.faults():
+            for vmlinux in self._symbols:
+                if vmlinux.is_of(fault.banner):
+                    fault.report.lines = vmlinux.decode(fault.report.lines)
             self._output.kernel_fault(fault)
             is_notice = fault.report.severity is Severity.NOTICE
             during = f" (during {fault.test})" if fault.test else ""

@@ -87,12 +87,17 @@ class _Open:
 
     def report(self) -> KernelReport:
         lines = self.lines[: len(self.lines) - self.strays]
-        if self.kind.ending is Ending.TRACE and not self.has_trace:
-            lines = _contiguous(lines, self.title)
+        if not self.has_trace and not self._has_begun_as_lockdep(lines):
+            if self.kind.ending in (Ending.TRACE, Ending.BACKTRACE):
+                lines = _contiguous(lines, self.title)
         whole = self._is_whole()
         while lines and not lines[-1].strip():
             lines = lines[:-1]
         return KernelReport(self.kind, self.severity, self.title, self.stamp, lines, whole)
+
+    def _has_begun_as_lockdep(self, lines: list[str]) -> bool:
+        """All of it may be text, if its end is missing: which kernel it is comes second."""
+        return self.kind.ending is Ending.BACKTRACE and any("ainted" in one for one in lines[:4])
 
     def _is_whole(self) -> bool:
         if self.kind.ending is Ending.TRACE:

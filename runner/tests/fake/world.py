@@ -61,6 +61,7 @@ class World:
             boots=number,
             boot_id=f"boot-{number}",
             nonce=nonce,
+            tainted=0,
             kho_count=(state.get("kho_count") or 0) + 1 if kexec else 0,
             luo_number=(state.get("luo_number") or 0) + 1 if kexec else None,
         )
