@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """ci/bench: build and fetch what is missing, then run the continuity tests on the bench.
 
-All arguments that are not named here are pytest's (-k, -x, --lf, --junitxml, ...).
-Results go to out/bench/.
+All arguments that are not named here are pytest's (-k, -x, --lf, --junitxml, ...), or those of
+`carryover run` (--json), whose exit status this command has: 0 good, 1 a kernel failed, 2 bad
+input, or the bench cannot be set up, 3 the harness failed, 130 interrupted. Results go to
+out/bench/.
 """
 
 import argparse
@@ -125,24 +127,24 @@ def with_versions(bench: Bench, kernel: KernelChoice, progress: Progress) -> Ben
     return replace(bench, versions=joined_images(bench.image, images) / "boot")
 
 
-def pytest_command(bench: Bench, arguments: list[str]) -> list[str]:
-    """pytest with the runner's plugin on the bench."""
+def runner_command(bench: Bench, arguments: list[str]) -> list[str]:
+    """`carryover run` on the bench."""
     return [
         sys.executable,
         "-m",
-        "pytest",
-        "-p",
-        "carryover.plugin",
+        "carryover",
+        "run",
+        "--target",
+        str(ROOT / "ci" / "bench.yaml"),
+        "--program",
+        str(bench.program),
         f"--rootdir={ROOT}",
         "-c",
         str(ROOT / "runner" / "pyproject.toml"),
         "-o",
         f"cache_dir={cache_root() / 'pytest'}",
-        "--lg-env",
-        str(ROOT / "ci" / "bench.yaml"),
         "--carryover-out",
         str(ROOT / "out" / "bench"),
-        str(bench.program),
         *arguments,
     ]
 
@@ -234,17 +236,17 @@ def _main() -> None:
         return
     if arguments.repeat:
         good = repeat(
-            lambda out: pytest_command(bench, [*for_pytest, "--carryover-out", str(out)]),
+            lambda out: runner_command(bench, [*for_pytest, "--carryover-out", str(out)]),
             arguments.repeat,
             arguments.jobs,
             progress,
         )
         sys.exit(0 if good else 1)
-    command_of = runner_tests_command if arguments.runner_tests else pytest_command
+    command_of = runner_tests_command if arguments.runner_tests else runner_command
     command = command_of(bench, for_pytest)
     sys.stdout.flush()
     os.execv(command[0], command)
 
 
 if __name__ == "__main__":
-    exit_with(_main, "ci/bench")
+    exit_with(_main, "ci/bench", failure=2, broken=3)

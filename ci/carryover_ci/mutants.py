@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from carryover_ci.bench import REFERENCE_CLAIMS, Bench, prepare, pytest_command
+from carryover_ci.bench import REFERENCE_CLAIMS, Bench, prepare, runner_command
 from carryover_ci.cache import content_key, write_whole
 from carryover_ci.image import build_image
 from carryover_ci.kernel import REFERENCE_CONFIG, KernelChoice
@@ -174,7 +174,7 @@ def _run(bench: Bench, out: Path, progress: Progress, *more: str) -> Path:
     arguments = [f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS]
     arguments += ["--carryover-out", str(out), "--carryover-reruns", "0", *more]
     environment = {**os.environ, **bench.environment()}
-    command = pytest_command(bench, arguments)
+    command = runner_command(bench, arguments)
     _, log = run_in(out, command, environment, out.name, progress)
     if not results.exists():
         raise Failure(f"the bench could not be used, which says nothing about {out.name}: {log}")

@@ -66,20 +66,23 @@ def run_logged(
     return process.returncode
 
 
-def exit_with(main: Callable[[], None], name: str) -> None:
-    """Run the main function of command `name`; a Failure becomes its message and exit status 1."""
+def exit_with(main: Callable[[], None], name: str, *, failure: int = 1, broken: int = 1) -> None:
+    """Run the main function of command `name`.
+
+    A Failure becomes its message and exit status `failure`, an OSError likewise `broken`.
+    """
     try:
         main()
-    except Failure as failure:
-        sys.stderr.write(f"{name}: error: {failure}\n")
-        sys.exit(1)
+    except Failure as what:
+        sys.stderr.write(f"{name}: error: {what}\n")
+        sys.exit(failure)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         remedy = ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = ". Free some space; XDG_CACHE_HOME puts the caches elsewhere"
         sys.stderr.write(f"{name}: error: {where}{error.strerror}{remedy}\n")
-        sys.exit(1)
+        sys.exit(broken)
     except KeyboardInterrupt:
         sys.stderr.write(f"\n{name}: interrupted; nothing unfinished was left in the cache\n")
         sys.exit(130)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What ci/bench tells the environments."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from carryover_ci.bench import Bench
+from carryover_ci.bench import Bench, runner_command
 from carryover_ci.program import ROOT
 
 
@@ -28,3 +31,21 @@ def test_every_environment_has_the_iommu_in_the_mode_that_was_asked_for(name: st
     assert text.count("-device intel-iommu") == 1
     (line,) = (line for line in text.splitlines() if "-device intel-iommu" in line)
     assert line.endswith("$CARRYOVER_VTD")
+
+
+def test_it_ends_in_carryover_run() -> None:
+    bench = Bench(Path("qemu"), Path("build/selftests/program"), Path("image"), "tcg")
+    command = runner_command(bench, ["-k", "Igb", "--json"])
+    assert command[1:4] == ["-m", "carryover", "run"]
+    assert command[command.index("--target") + 1] == str(ROOT / "ci" / "bench.yaml")
+    assert command[-3:] == ["-k", "Igb", "--json"]
+
+
+def test_a_bench_that_cannot_be_set_up_says_nothing_of_the_kernel() -> None:
+    command = [sys.executable, "-m", "carryover_ci.bench", "--kernel-source", "/nowhere"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "ci")}
+    done = subprocess.run(
+        [*command, "--qemu", "/nowhere/qemu"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert "/nowhere" in done.stderr

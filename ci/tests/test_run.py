@@ -49,3 +49,13 @@ def test_one_clear_message(error: Exception, said: str, capsys: pytest.CaptureFi
         exit_with(main, "ci/x")
     assert ended.value.code == 1
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("error", "status"), [(Failure("no"), 2), (OSError(28, "full"), 3)])
+def test_a_command_may_have_a_status_for_each(error: Exception, status: int) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        exit_with(main, "ci/x", failure=2, broken=3)
+    assert ended.value.code == status

@@ -1,30 +1,150 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m carryover close JOURNAL``: closes what a dead run left."""
+"""The command `carryover` (``python -m carryover``): runs, and what becomes of them."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+from carryover.compare import Thresholds, compare
+from carryover.comparison_text import comparison_text
 from carryover.errors import BadInput, OutputFailed
+from carryover.exit_codes import ExitCode
 from carryover.journal import close_left_over
+from carryover.run_command import run
+from carryover.saved_run import load
+
+_RUN_HELP = """\
+Runs the tests of the program on a target, as ci/bench does in the end. All arguments that are not
+named here are pytest's (-k, -m, -x, ...) or the runner's (--carryover-out, ...).
+
+exit status:
+"""
+_COMPARE_EPILOG = """\
+exit status:
+  0  B is not worse
+  1  B is worse: a verdict is, a test that passed has no result, a kernel complains of something
+     new, or a driver does something new that its device's specification forbids
+  2  bad input
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m carryover", description=__doc__)
+    parser = argparse.ArgumentParser(prog="carryover", description=__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    close = verbs.add_parser("close", help="end the machine of a dead run, and close its journal")
-    close.add_argument("journal", type=Path, help="out/.../journal.jsonl")
-    options = parser.parse_args(arguments)
+    _add_run(verbs)
+    _add_compare(verbs)
+    _add_close(verbs)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not options.takes_more:
+        parser.error(f"{options.verb}: unknown argument {rest[0]}")
+    options.rest = rest
     try:
-        done = close_left_over(options.journal)
+        code: int = options.function(options)
     except (BadInput, OutputFailed) as error:
         Console(stderr=True).print(f"carryover: {error}", style="red", soft_wrap=True, markup=False)
-        return 1
+        return ExitCode.BAD_INPUT if isinstance(error, BadInput) else ExitCode.INFRA
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return code
+
+
+def _verb(verbs: Any, name: str, function: Any, **settings: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        description=settings.pop("description", None) or settings["help"],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        **settings,
+    )
+    parser.set_defaults(function=function, takes_more=False)
+    return parser
+
+
+def _add_run(verbs: Any) -> None:
+    codes = "".join(f"  {code.value:<3}  {code.meaning}\n" for code in ExitCode)
+    parser = _verb(
+        verbs, "run", run, help="run the tests on a target", description=_RUN_HELP + codes
+    )
+    parser.add_argument(
+        "--target", type=Path, required=True, metavar="ENVIRONMENT", help="a labgrid environment"
+    )
+    parser.add_argument(
+        "--program",
+        type=Path,
+        metavar="FILE",
+        help="carryover-selftests, to be asked for its tests here (default: $CARRYOVER_PROGRAM)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object in the end, and all else on standard error",
+    )
+    parser.set_defaults(takes_more=True)
+
+
+def _add_compare(verbs: Any) -> None:
+    parser = _verb(
+        verbs, "compare", _compare, help="what changed between two runs", epilog=_COMPARE_EPILOG
+    )
+    usual = Thresholds()
+    for name in ("a", "b"):
+        parser.add_argument(
+            name,
+            type=Path,
+            metavar=name.upper(),
+            help="a run: its --carryover-out, or its results.jsonl",
+        )
+    parser.add_argument(
+        "--relative",
+        type=_threshold,
+        default=usual.relative,
+        metavar="SHARE",
+        help="times and figures changed if they differ by more than this share of the smaller one "
+        f"(default: {usual.relative:g})",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_threshold,
+        default=usual.absolute,
+        metavar="N",
+        help=f"and times by more than N seconds, too (default: {usual.absolute:g})",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object, for scripts")
+
+
+def _threshold(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: must be 0 or more")
+    return number
+
+
+def _compare(options: argparse.Namespace) -> int:
+    a, b = load(options.a), load(options.b)
+    comparison = compare(a, b, Thresholds(options.relative, options.seconds))
+    if options.json:
+        sys.stdout.write(json.dumps(comparison.as_dict(), indent=1) + "\n")
+    else:
+        Console(highlight=False).print(comparison_text(a, b, comparison), soft_wrap=True)
+    return 1 if comparison.is_worse else 0
+
+
+def _add_close(verbs: Any) -> None:
+    parser = _verb(
+        verbs, "close", _close, help="end the machine of a dead run, and close its journal"
+    )
+    parser.add_argument("journal", type=Path, help="out/.../journal.jsonl")
+
+
+def _close(options: argparse.Namespace) -> int:
+    done = close_left_over(options.journal)
     Console().print(f"{options.journal}: {done}", soft_wrap=True, markup=False)
     return 0
 

@@ -7,6 +7,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+BAD = 3  # Verdict.severity
 Outcome = Literal["passed", "failed", "skipped", "error"]
 
 
@@ -32,6 +33,16 @@ class Verdict(enum.Enum):
         if self is Verdict.SKIP:
             return "skipped"
         return "error" if self is Verdict.INFRA else "failed"
+
+    @property
+    def severity(self) -> int:
+        """How bad it is: 0 is PASS; from BAD on it is the kernel that did something wrong.
+
+        INFRA lies before that: nothing is known. A machine that dies is worst.
+        """
+        if self.machine_is_gone:
+            return BAD + 1
+        return {Verdict.PASS: 0, Verdict.SKIP: 1, Verdict.INFRA: 2}.get(self, BAD)
 
     @property
     def letter(self) -> str:
