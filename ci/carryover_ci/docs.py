@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ci/docs: the part of docs/continuity.md that lists the rules and their tests.
+"""ci/docs: the parts of docs/ that are written from the code.
 
-It is written from what carryover-selftests says of its tests: a test's summary if it has one, else
-its name, which is a sentence.
+docs/continuity.md lists the rules and their tests, by what carryover-selftests says of its tests: a
+test's summary if it has one, else its name, which is a sentence. docs/kernel-messages.md has the
+table of the messages that the runner knows.
 """
 
 import argparse
@@ -19,9 +20,10 @@ from carryover_ci.kernel import KernelChoice
 from carryover_ci.marked import with_marked
 from carryover_ci.program import ROOT, build_program, tests_of
 from carryover_ci.progress import Progress
-from carryover_ci.run import Failure, exit_with
+from carryover_ci.run import Failure, exit_with, output_of
 
-_PAGE = ROOT / "docs" / "continuity.md"
+_RULES = ROOT / "docs" / "continuity.md"
+_MESSAGES = ROOT / "docs" / "kernel-messages.md"
 _BEGIN = "<!-- From here to the end mark: written by ci/docs. -->\n"
 _END = "<!-- End of what ci/docs writes. -->\n"
 _CLAIMS = (None, "memory", "file", "mapping", "stream", "interrupt")
@@ -120,12 +122,13 @@ def _main() -> None:
     program = arguments.program or build_program(
         KernelChoice().headers(progress), "release", progress
     )
-    page = _PAGE.read_text()
-    new = with_marked(_PAGE, _BEGIN, _END, as_text(rules(tests_of(program))))
-    if arguments.check and new != page:
-        raise Failure(f"{_PAGE.relative_to(ROOT)} is not what the tests say: run ci/docs")
-    write_whole(_PAGE, new)
-    sys.stdout.write(f"{_PAGE.relative_to(ROOT)}\n")
+    messages = output_of([sys.executable, "-m", "carryover.message_table"])
+    for page, text in ((_RULES, as_text(rules(tests_of(program)))), (_MESSAGES, messages)):
+        new = with_marked(page, _BEGIN, _END, text)
+        if arguments.check and new != page.read_text():
+            raise Failure(f"{page.relative_to(ROOT)} is not what the code says: run ci/docs")
+        write_whole(page, new)
+        sys.stdout.write(f"{page.relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":
