@@ -134,7 +134,8 @@ class TargetCommands:
             Infrastructure: The connection was lost.
         """
         position = self._strategy.watch.oracle.log_position
-        command = self._program.command("log", (), "--after", str(position))
+        extra = ("--after", str(position)) if position >= 0 else ()
+        command = self._program.command("log", (), *extra)
         ended = finished(self._command("log", command, Batch([])))
         if ended.exit_code != 0:
             self._display.note(f"the kernel's log cannot be read: {ended.said}")

@@ -36,7 +36,7 @@ struct Options {
   std::string append;
   bool no_load = false;
   std::int64_t after = -1;  // record of the kernel's log; -1: none
-  int holder = 0;  // process id that `holding` told; 0: do not ask
+  int holder = 0;           // process id that `holding` told; 0: do not ask
 
   // The filters as one GoogleTest filter.
   [[nodiscard]] std::string Filter() const;

@@ -20,8 +20,8 @@ std::string FirstLine(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
 
-// By this, a report in the kernel's log is known to be of a test. At the level of debugging, so that
-// a serial line need not carry it. Where it cannot be written, the runner goes by what it sees
+// By this, a report in the kernel's log is known to be of a test. At the level of debugging, so
+// that a serial line need not carry it. Where it cannot be written, the runner goes by what it sees
 // first.
 void Mark(std::string_view what, const std::string& test, Half half) {
   (void)WriteKernelLog(fmt::format("<7>carryover: {} {} {}", what, HalfName(half), test));
