@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ci/docs: the parts of docs/ that are written from the code.
+"""ci/docs: the parts of pages that are written from what they describe.
 
 docs/continuity.md lists the rules and their tests, by what carryover-selftests says of its tests: a
-test's summary if it has one, else its name, which is a sentence. docs/kernel-messages.md has the
-table of the messages that the runner knows.
+test's summary if it has one, else its name, which is a sentence. docs/results.md lists the fields
+of results.jsonl, by their schema, and docs/kernel-messages.md the messages that the runner knows.
 """
 
 import argparse
@@ -15,17 +15,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from carryover_ci import results_docs
 from carryover_ci.cache import write_whole
 from carryover_ci.kernel import KernelChoice
-from carryover_ci.marked import with_marked
+from carryover_ci.marked import BEGIN, END, with_marked
 from carryover_ci.program import ROOT, build_program, tests_of
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, exit_with, output_of
 
-_RULES = ROOT / "docs" / "continuity.md"
+_PAGE = ROOT / "docs" / "continuity.md"
 _MESSAGES = ROOT / "docs" / "kernel-messages.md"
-_BEGIN = "<!-- From here to the end mark: written by ci/docs. -->\n"
-_END = "<!-- End of what ci/docs writes. -->\n"
 _CLAIMS = (None, "memory", "file", "mapping", "stream", "interrupt")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[a-z]+|\d+")
 _CAPITALS = "BAR BARs DMA ID IOMMU IOVA IOVAs LUO MSI PCI PF SRIOV VF VFIO"
@@ -122,13 +121,19 @@ def _main() -> None:
     program = arguments.program or build_program(
         KernelChoice().headers(progress), "release", progress
     )
-    messages = output_of([sys.executable, "-m", "carryover.message_table"])
-    for page, text in ((_RULES, as_text(rules(tests_of(program)))), (_MESSAGES, messages)):
-        new = with_marked(page, _BEGIN, _END, text)
+    pages = {
+        _PAGE: with_marked(_PAGE, BEGIN, END, as_text(rules(tests_of(program)))),
+        results_docs.PAGE: results_docs.page(),
+        _MESSAGES: with_marked(
+            _MESSAGES, BEGIN, END, output_of([sys.executable, "-m", "carryover.message_table"])
+        ),
+    }
+    for page, new in pages.items():
+        name = page.relative_to(ROOT)
         if arguments.check and new != page.read_text():
-            raise Failure(f"{page.relative_to(ROOT)} is not what the code says: run ci/docs")
+            raise Failure(f"{name} is not what the code says: run ci/docs")
         write_whole(page, new)
-        sys.stdout.write(f"{page.relative_to(ROOT)}\n")
+        sys.stdout.write(f"{name}\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@ from pathlib import Path
 
 from carryover_ci.run import Failure
 
+# Of pages that ci/docs writes a part of.
+BEGIN = "<!-- From here to the end mark: written by ci/docs. -->\n"
+END = "<!-- End of what ci/docs writes. -->\n"
+
 
 def with_marked(file: Path, begin: str, end: str, text: str) -> str:
     """The page in `file`, with `text` between the lines `begin` and `end`.

@@ -130,7 +130,8 @@ def _compare(options: argparse.Namespace) -> int:
     a, b = load(options.a), load(options.b)
     comparison = compare(a, b, Thresholds(options.relative, options.seconds))
     if options.json:
-        sys.stdout.write(json.dumps(comparison.as_dict(), indent=1) + "\n")
+        runs = {"a": str(a.directory), "b": str(b.directory)}
+        sys.stdout.write(json.dumps({**runs, **comparison.as_dict()}, indent=1) + "\n")
     else:
         Console(highlight=False).print(comparison_text(a, b, comparison), soft_wrap=True)
     return 1 if comparison.is_worse else 0

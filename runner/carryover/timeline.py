@@ -80,6 +80,7 @@ class Timeline:
         with self._lock:
             self._cycle += 1
             self._kexec = 0
+            self._is_jumping = False
             self._mark("power-on")
 
     def kexec(self) -> None:
@@ -120,7 +121,9 @@ class Timeline:
             self._end_of_outgoing()
         elif self._is_jumping and line.text.strip():
             self._outgoing_last = line
-        if what and not what == self._what == "firmware":  # it says several things
+        if what == "firmware" and self._what == what:
+            return  # it says several things
+        if what:
             self._mark(what, line.time, line.text.strip())
 
     def _end_of_outgoing(self) -> None:

@@ -73,7 +73,7 @@ def test_a_run_that_is_alive_is_not_closed(
     path = tmp_path / "journal.jsonl"
     parent = os.getppid()
     write(path, {"step": "open", "pid": parent, "start_time": journal.start_time(parent)})
-    assert main(["close", str(path)]) == 1
+    assert main(["close", str(path)]) == 2
     assert f"its run is alive (process {parent})" in capsys.readouterr().err
 
 
@@ -92,7 +92,7 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_no_file_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["close", str(tmp_path / "none")]) == 1
+    assert main(["close", str(tmp_path / "none")]) == 2
     assert "give the journal.jsonl of a run" in capsys.readouterr().err
 
 

@@ -118,3 +118,16 @@ def test_a_run_on_the_bench_is_valid_and_can_be_read(tmp_path: Path) -> None:
     words = [mark["what"] for mark in saved.marks]
     assert set(WORDS) - set(words) == {"run"}, json.dumps(saved.marks, indent=1)
     assert all(mark["time"] > saved.begin["time"] for mark in saved.marks)
+
+
+@pytest.mark.bench
+def test_damage_on_the_bench_says_which_pages(tmp_path: Path) -> None:
+    if missing := variables_missing():
+        pytest.fail(f'not set: {", ".join(missing)}; eval "$(ci/bench --setup-only)" sets them')
+    run = BenchRun(tmp_path).run("HiddenDamage::LosesPages")
+    (damage,) = run.results["HiddenDamage.LosesPages"]["damage"]
+    assert run.verdicts == {"HiddenDamage.LosesPages": "FAIL"}
+    assert damage["map"] == [[2, 2, "zeroed"], [7, 1, "bit flip"]]
+    assert damage["damaged"] == {"zeroed": 8192, "bit flip": 8}
+    assert damage["checked"] == 65536
+    assert all(extent["physical"] % 4096 in (0, 96) for extent in damage["extents"])
