@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from conftest import FakeBench, Run
 
+from carryover.saved_run import load
+
 WARNING = "WARNING: possible recursive locking detected"
 
 
@@ -74,6 +76,15 @@ def test_a_fault_of_the_incoming_kernel(fake: FakeBench) -> None:
         ("outgoing", None),
         ("incoming", None),
     ]
+
+
+def test_a_notice_alone_makes_no_bad_run(fake: FakeBench) -> None:
+    fake.variables["CARRYOVER_FAKE_BOOT_FAULT"] = "INFO: lockdep is turned off."
+    run = fake.run_tests("Memory.Passes")
+    assert {fault["severity"] for fault in faults(run)} == {"notice"}
+    assert run.status == 0
+    assert load(run.out).faults == []
+    assert "kernel notice: INFO: lockdep is turned off." in run.output
 
 
 def test_a_panic_is_told_whole(fake: FakeBench) -> None:

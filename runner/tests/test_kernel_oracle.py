@@ -101,8 +101,9 @@ def test_either_source_is_enough(machine: Machine, source: str) -> None:
     assert titles(machine.oracle.faults()) == ["WARNING:"]
 
 
-def test_lines_that_the_console_lost_are_in_the_log(machine: Machine) -> None:
-    machine.console(*WARNING[:3])
+@pytest.mark.parametrize("console", [WARNING[:3], [*WARNING[:3], WARNING[-1]]])
+def test_lines_that_the_console_lost_are_in_the_log(machine: Machine, console: list[str]) -> None:
+    machine.console(*console)
     machine.log(*WARNING)
     (fault,) = machine.oracle.faults()
     assert fault.report.lines == WARNING

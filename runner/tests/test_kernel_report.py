@@ -130,6 +130,12 @@ def test_a_report_without_end_is_bounded() -> None:
     assert not reports[0].whole
 
 
+def test_an_end_far_behind_is_not_its_end() -> None:
+    console = Sample.read("warning-without-its-end").console
+    (report,) = cut([*console, "[   12.400000] ---[ end trace 0000000000000000 ]---"])
+    assert not report.whole
+
+
 def test_what_comes_much_later_is_of_no_report() -> None:
     console = Sample.read("warning").console[:10]
     reports = cut([*console, "[   99.000000][  T412] a line of another time"])
