@@ -24,6 +24,7 @@ from carryover.kernel_messages import (
     Meaning,
     Severity,
     Stamped,
+    look_up,
     plain,
     stamped,
 )
@@ -155,7 +156,7 @@ class KernelOracle:
         now = self._arrival(when)
         if message is not None and message.kind is not None:
             boot.arrivals.setdefault((one.stamp, one.text.strip()), now)
-        boot.add(boot.console.feed(one), now)
+        boot.add(boot.console.feed(one, message), now)
 
     def program(self, event: Event) -> None:
         """An event of the program.
@@ -237,7 +238,8 @@ class KernelOracle:
                 mark = (microseconds / 1e6, match["half"], match["test"] if is_begin else "")
                 boot.marks.append(mark)
             now = self._arrival(time.time())
-            boot.add(boot.log.feed(Stamped(stamp, event.text("caller"), line)), now)
+            one = Stamped(stamp, event.text("caller"), line)
+            boot.add(boot.log.feed(one, look_up(line)), now)
 
     def _of_boot(self, boot: _Boot) -> Iterator[KernelFault]:
         now = self._arrival(time.time())

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from carryover.fingerprint import fingerprint
-from carryover.kernel_messages import Ending, Kind, Meaning, Severity, Stamped, look_up
+from carryover.kernel_messages import Ending, KernelMessage, Kind, Meaning, Severity, Stamped
 
 CUT_HERE = "------------[ cut here ]------------"
 # Bounds of a report: lines of it, characters of a line.
@@ -182,9 +182,8 @@ class ReportCutter:
         self._open: dict[str, _Open] = {}
         self._before: dict[str, list[Stamped]] = {}
 
-    def feed(self, line: Stamped) -> list[KernelReport]:
-        """Takes a line; returns the reports that it has ended."""
-        message = look_up(line.text)
+    def feed(self, line: Stamped, message: KernelMessage | None) -> list[KernelReport]:
+        """Takes a line, and what look_up() knows about it; returns the reports that it ended."""
         if message is not None and message.meaning in (Meaning.KERNEL, Meaning.FIRMWARE):
             return self.close()
         kind = message.kind if message is not None else None

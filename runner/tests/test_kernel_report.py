@@ -18,7 +18,7 @@ import pytest
 
 from carryover.console import ConsoleRecorder
 from carryover.fingerprint import functions
-from carryover.kernel_messages import TABLE, Severity, look_up, stamped
+from carryover.kernel_messages import TABLE, Severity, look_up, recognise, stamped
 from carryover.kernel_report import LONGEST, WIDEST, KernelReport, ReportCutter
 from carryover.observation import ConsoleLine, Watch
 
@@ -47,7 +47,7 @@ class Sample:
 
 def cut(console: list[str]) -> list[KernelReport]:
     cutter = ReportCutter()
-    reports = [report for line in console for report in cutter.feed(stamped(line))]
+    reports = [r for line in console for r in cutter.feed(stamped(line), recognise(line))]
     reports += cutter.close()
     return sorted(reports, key=lambda report: report.stamp)
 
