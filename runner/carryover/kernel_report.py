@@ -25,6 +25,8 @@ _END_TRACE = "---[ end trace"
 _END_PANIC = "---[ end Kernel panic"
 _BACKTRACE = "stack backtrace:"
 _CALL_TRACE = "Call Trace:"
+_NMI_REQUEST = "Sending NMI from CPU"
+_NMI_BACKTRACE = "NMI backtrace for cpu"
 _RULE = re.compile(r"={20,}$")
 _TRACE_END = re.compile(r"\s*</(TASK|IRQ|NMI|SOFTIRQ|EXCEPTION|[A-Z_]+)>$")
 _REGISTERS = re.compile(
@@ -196,7 +198,7 @@ class ReportCutter:
             ended += self._end(line.caller)
             self._before[line.caller] = [line]
             return ended
-        if known := self._open.get(line.caller):
+        if known := self._open.get(line.caller) or self._asked_by(line):
             if known.takes(line, kind):
                 return ended + (self._end(line.caller) if known.is_done else [])
             ended += self._end(line.caller)
@@ -225,9 +227,21 @@ class ReportCutter:
         title = line.text.strip()[:WIDEST]
         return [KernelReport(kind, kind.severity, title, line.stamp, [*lines, title])]
 
+    def _asked_by(self, line: Stamped) -> _Open | None:
+        """Who has asked another processor for its backtrace: that is of the same report."""
+        if line.text.startswith(_NMI_BACKTRACE):
+            for known in self._open.values():
+                if any(text.startswith(_NMI_REQUEST) for text in known.lines):
+                    self._open[line.caller] = known
+                    return known
+        return None
+
     def _end(self, caller: str) -> list[KernelReport]:
         known = self._open.pop(caller, None)
-        return [] if known is None else [known.report()]
+        if known is None:
+            return []
+        self._open = {who: one for who, one in self._open.items() if one is not known}
+        return [known.report()]
 
     def _remember(self, line: Stamped) -> None:
         """What may turn out to be the begin of a report: its title need not come first."""
