@@ -82,6 +82,13 @@ def test_a_report_is_the_same_by_whatever_reads_its_lines_come(name: str) -> Non
         assert [report.lines for report in cut(lines)] == [r.lines for r in cut(sample.console)]
 
 
+def test_a_good_run_gives_no_alarm() -> None:
+    """The console of a run on the bench, cold boot and kexec."""
+    console = (FOLDER / "good-run.log").read_text().splitlines()
+    assert sum("Linux version" in line for line in console) == 2
+    assert cut(console) == []
+
+
 def test_every_kind_has_a_sample_or_is_a_line() -> None:
     in_samples = {report.kind.name for name in SAMPLES for report in cut(Sample.read(name).console)}
     of_table = {row.kind.name for row in TABLE if row.kind is not None}
