@@ -132,8 +132,10 @@ bool RunSelected(const std::vector<std::string>& names, EventWriter& events) {
   ::testing::TestEventListeners& listeners = ::testing::UnitTest::GetInstance()->listeners();
   listeners.Append(listener.release());  // GoogleTest takes ownership
   Continuity::Get().set_observer(&report);
+  Devices::Get().set_use_observer([&report](const PciAddress& used) { report.OnUse(used); });
   const int failed = RUN_ALL_TESTS();
   Continuity::Get().set_observer(nullptr);
+  Devices::Get().set_use_observer({});
   return failed == 0 && report.AllGood();
 }
 

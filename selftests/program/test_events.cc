@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "fixtures/continuity/continuity_test.h"
 #include "fixtures/kernel_log/expected_message.h"
 #include "fixtures/kernel_log/kernel_log.h"
+#include "fixtures/pattern/damage_log.h"
 
 namespace carryover {
 namespace {
@@ -41,6 +43,8 @@ void TestEvents::Start(const std::string& test, Half half) {
   started_ = std::chrono::steady_clock::now();
   first_message_.clear();
   Mark("begin", test, half);
+  used_.clear();
+  DamageLog::Get().Begin();
   events_.Write(
       "start",
       {{"name", test}, {"half", HalfName(half)}, {"generation", Continuity::Get().generation()}});
@@ -81,6 +85,14 @@ void TestEvents::OnTestPartResult(const ::testing::TestPartResult& part) {
                             {"file", part.file_name() == nullptr ? "" : part.file_name()},
                             {"line", part.line_number()},
                             {"message", message}});
+  for (nlohmann::json& damage : DamageLog::Get().Take()) {
+    events_.Write("note", {{"name", current_}, {"key", "damage"}, {"value", std::move(damage)}});
+  }
+}
+
+void TestEvents::OnUse(const PciAddress& address) {
+  if (current_.empty() || !used_.insert(address).second) return;
+  events_.Write("uses", {{"name", current_}, {"address", address.ToString()}});
 }
 
 void TestEvents::OnTestEnd(const ::testing::TestInfo& info) {

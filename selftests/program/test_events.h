@@ -6,8 +6,10 @@
 
 #include <chrono>
 #include <map>
+#include <set>
 #include <string>
 
+#include "drivers/access/pci_id.h"
 #include "fixtures/continuity/continuity.h"
 #include "selftests/program/event_writer.h"
 
@@ -27,6 +29,8 @@ class TestEvents : public ::testing::EmptyTestEventListener, public HalfObserver
   void OnTestEnd(const ::testing::TestInfo& info) override;
   void OnCarryStart(const std::string& test) override;
   void OnCarryEnd(const std::string& test, bool failed) override;
+  // The test that runs asks for this function.
+  void OnUse(const PciAddress& address);
 
   // Halves by result ("PASS", "FAIL", ...), and names of the tests that are armed.
   [[nodiscard]] const std::map<std::string, int>& counts() const { return counts_; }
@@ -43,6 +47,7 @@ class TestEvents : public ::testing::EmptyTestEventListener, public HalfObserver
   std::string first_message_;
   std::chrono::steady_clock::time_point started_;
   bool verify_reported_ = false;
+  std::set<PciAddress> used_;  // in this half
   std::map<std::string, int> counts_;
 };
 
