@@ -81,7 +81,8 @@ def _verdicts(comparison: Comparison) -> Iterator[list[Text]]:
 
 
 def _only(tests: dict[str, str]) -> Iterator[list[Text]]:
-    for name, verdict in tests.items():
+    """What passed comes first: it is missed most."""
+    for name, verdict in sorted(tests.items(), key=lambda test: Verdict(test[1]).severity):
         yield [Text(verdict, Verdict(verdict).style), Text(name)]
 
 

@@ -70,7 +70,7 @@ class RunOutput:
         self._records_lock = threading.Lock()
         self._lines: dict[str, list[str]] = defaultdict(list)
         self._running: str | None = None
-        self._count = 0
+        self._has_ended = False
         self.closed_left_over = ""
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -207,8 +207,9 @@ class RunOutput:
     def _record(self, fields: dict[str, Any], *, is_precious: bool = True) -> None:
         """A record that is precious is on disk on return."""
         with self._records_lock, self._guard("results.jsonl"):
-            if self._results.closed:
+            if self._has_ended:
                 return
+            self._has_ended = fields["event"] == "end"
             self._results.write(json.dumps(fields) + "\n")
             self._results.flush()
             if is_precious:

@@ -116,7 +116,9 @@ def test_a_run_on_the_bench_is_valid_and_can_be_read(tmp_path: Path) -> None:
     assert saved.remark == ""
     assert run.results["IgbContinuity.OneMiB"]["device"] == "0000:01:00.0"
     words = [mark["what"] for mark in saved.marks]
-    assert set(WORDS) - set(words) == {"run"}, json.dumps(saved.marks, indent=1)
+    # Of the program's last words some are lost with the kernel that was to send them.
+    missing_words = set(WORDS) - set(words) - {"loaded", "jump"}
+    assert missing_words == {"run"}, json.dumps(saved.marks, indent=1)
     assert all(mark["time"] > saved.begin["time"] for mark in saved.marks)
 
 

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest import FakeBench, Run
 
 from carryover.events import Event
 from carryover.kernel_messages import recognise
 from carryover.observation import ConsoleLine, ProgramEvent
+from carryover.results import RunDescription, RunOutput
+from carryover.saved_run import load
 from carryover.timeline import Mark, Timeline
 
 
@@ -107,6 +111,25 @@ def test_times_are_those_of_the_line_not_of_the_mark() -> None:
         ("outgoing-last", 1000, "reboot: now"),
         ("kernel", 1002, "[ 0.0] Linux version 7.3.4"),
     ]
+
+
+def test_nothing_comes_after_the_end_of_a_run(tmp_path: Path) -> None:
+    output = RunOutput(tmp_path, RunDescription("main", "e.yaml", ["memory"], "iommufd", [], []))
+    output.mark(Mark(1.0, 1, 0, "power-on"))
+    write_end, ended = output.journal.close, []
+
+    def a_reader_is_late(how: str) -> None:
+        output.mark(Mark(2.0, 1, 0, "off"))
+        ended.append(how)
+        write_end(how)
+
+    output.journal.close = a_reader_is_late  # type: ignore[method-assign]
+    output.close("complete", {})
+    output.mark(Mark(3.0, 1, 0, "off"))
+    assert ended == ["complete"]
+    saved = load(tmp_path)
+    assert [mark["what"] for mark in saved.marks] == ["power-on"]
+    assert saved.remark == ""
 
 
 def test_what_is_armed_again_within_a_chain_is_no_end_of_arming() -> None:
