@@ -19,7 +19,7 @@ _GENERIC = re.compile(
         f"(?:{pattern})$"
         for pattern in (
             r"(__)?dump_stack\w*|show_(stack|regs|trace_log_lvl)\w*|sched_show_task",
-            r"__warn\w*|warn_slowpath\w*|(__)?report_bug\w*|handle_bug|ud_trap|v?panic|nmi_panic",
+            r"__warn\w*|__WARN_trap|warn_slowpath\w*|(__)?report_bug\w*|handle_bug|ud_trap|v?panic|nmi_panic",
             r"die|die_addr|__die\w*|oops_(begin|end)|page_fault_oops|(__)?bad_area\w*",
             r"kernelmode_fixup_or_oops|do_user_addr_fault|do_kern_addr_fault|(asm_)?exc_\w+",
             r"print_(report|address_description|memory_metadata)\w*|end_report|(__)?kasan_\w+",

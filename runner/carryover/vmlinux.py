@@ -49,7 +49,7 @@ class Vmlinux:
         if "debug_line" not in _run(["readelf", "--section-headers", "--wide", str(path)], path):
             raise BadInput(
                 f"{path}: it has no source lines; build the kernel with "
-                "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y"
+                "CONFIG_DEBUG_KERNEL=y and CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y"
             )
         return cls(path)
 

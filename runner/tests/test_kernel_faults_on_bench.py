@@ -35,7 +35,7 @@ def test_a_warning_is_found_attributed_and_cut_out_whole(bench: BenchRun) -> Non
     assert (fault["kind"], fault["severity"], fault["kernel"]) == ("WARNING", "fault", "outgoing")
     assert fault["lines"][0] == CUT_HERE
     assert fault["lines"][-1].startswith("---[ end trace")
-    assert fault["fingerprint"].startswith("WARNING: lkdtm_WARNING lkdtm_do_action ")
+    assert fault["fingerprint"].startswith("WARNING: lkdtm_WARNING ")
 
 
 def test_a_warning_of_the_incoming_kernel(bench: BenchRun) -> None:

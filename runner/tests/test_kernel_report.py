@@ -114,6 +114,18 @@ def test_another_build_has_the_same_fingerprint() -> None:
     assert cut(other)[0].fingerprint == cut(console)[0].fingerprint
 
 
+def test_where_a_warning_traps_makes_no_difference() -> None:
+    """A WARN() with a text may be a call of __WARN_trap() (arch/x86/entry/entry.S)."""
+    console = Sample.read("warning").console
+    trap = [
+        line.replace("RIP: 0010:luo_file_freeze+0x1b2/0x2f0", "RIP: 0010:__WARN_trap+0x0/0x10")
+        for line in console
+    ]
+    at = next(n for n, line in enumerate(trap) if line.endswith("<TASK>"))
+    trap.insert(at + 1, trap[at].replace("<TASK>", "luo_file_freeze+0x1b7/0x2f0"))
+    assert cut(trap)[0].fingerprint == cut(console)[0].fingerprint
+
+
 def test_another_place_has_another_fingerprint() -> None:
     console = Sample.read("warning").console
     other = [line.replace("luo_session_freeze+", "luo_session_finish+") for line in console]
