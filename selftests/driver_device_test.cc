@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "drivers/access/event_wait.h"
+#include "fixtures/dma/refused_dma.h"
+#include "fixtures/kernel_log/expected_message.h"
 #include "fixtures/pattern/pattern_matchers.h"
 
 namespace carryover {
@@ -103,6 +105,7 @@ DRIVER_TEST(DriverDevice, DmaOutsideOfMappingsGoesNowhere) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(kPage));
   ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory()));
   constexpr Iova kUnmapped = 0x7f'0000'0000;
+  ALLOW_KERNEL_MESSAGE(RefusedDma(kUnmapped));
   for (const DmaCopy& copy :
        {DmaCopy{kUnmapped, iova + kGuard, kPage}, DmaCopy{iova + kGuard, kUnmapped, kPage}}) {
     CopyThatMayFail(copy);
@@ -116,6 +119,7 @@ DRIVER_TEST(DriverDevice, ReadOnlyMappingIsNotWritten) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(2 * kPage));
   ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory(), DmaAccess::kRead));
   FillPattern(memory.payload(), kKey);
+  ALLOW_KERNEL_MESSAGE(RefusedDma(iova + kGuard + kPage));
   CopyThatMayFail({iova + kGuard, iova + kGuard + kPage, 64});
   EXPECT_THAT(memory.payload(), HoldsPattern(kKey));
   ExpectGuards(memory);

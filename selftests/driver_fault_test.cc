@@ -5,7 +5,9 @@
 
 #include <chrono>
 
+#include "fixtures/dma/refused_dma.h"
 #include "fixtures/driver_suites/driver_device_test.h"
+#include "fixtures/kernel_log/expected_message.h"
 #include "fixtures/kernel_log/kernel_log.h"
 
 namespace carryover {
@@ -17,15 +19,17 @@ class DriverFault : public DriverDeviceTest {
 };
 
 DRIVER_TEST(DriverFault, RefusedReadIsInTheKernelsLog) {
+  constexpr Iova kUnmapped = 0x7f'0000'0000;
   ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(kPage));
   ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory()));
   ASSERT_OK_AND_ASSIGN(KernelLog log, KernelLog::Open(KernelLog::From::kNow));
   const Deadline deadline = DrivenDevice::Patience();
   Result<KernelMessage> message = Fail(ETIMEDOUT, "no fault");
+  EXPECT_KERNEL_MESSAGE(RefusedDma(kUnmapped));
   // Again, if need be: a fault that comes while another one is being handled need not be recorded
   // (VT-d, 7.2.1).
   while (!message && !deadline.Passed()) {
-    CopyThatMayFail({0x7f'0000'0000, iova + GuardedMemory::kGuard, 64});
+    CopyThatMayFail({kUnmapped, iova + GuardedMemory::kGuard, 64});
     message = log.WaitFor("fault addr 0x7f00000000", Deadline::After(std::chrono::seconds(1)));
   }
   EXPECT_OK(message);

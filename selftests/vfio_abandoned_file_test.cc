@@ -12,6 +12,7 @@
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/refused_kexec.h"
 #include "fixtures/igb/igb_file.h"
+#include "fixtures/kernel_log/expected_message.h"
 
 namespace carryover {
 namespace {
@@ -54,6 +55,7 @@ VERIFY(VfioAbandonedFile, DeviceStaysOutOfReachUntilTheNextKexec) {
     return;
   }
   std::string name;
+  ALLOW_KERNEL_MESSAGE(R"(luo: Unable to finish session \[)");
   {
     ASSERT_OK_AND_ASSIGN(const LiveUpdateSession session, RetrieveExtraSession(kSession));
     name = session.name();

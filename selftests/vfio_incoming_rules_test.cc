@@ -16,6 +16,7 @@
 #include "drivers/access/binding.h"
 #include "drivers/access/result_matchers.h"
 #include "fixtures/igb/igb_file.h"
+#include "fixtures/kernel_log/expected_message.h"
 #include "fixtures/kernel_log/kernel_log.h"
 
 namespace carryover {
@@ -70,6 +71,7 @@ DEVICE_FILE_RULE(VfioIncomingRules, RemovedDeviceIsFoundAgain,
                  "A preserved device that is removed through sysfs is found again, and is still "
                  "kept from other drivers") {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInherited));
+  ALLOW_KERNEL_MESSAGE(address().ToString() + ": removed before its live update is finished");
   const auto remove = sysfs().FunctionPath(address()) / "remove";
   ASSERT_OK(sysfs().Write(remove, "1", Deadline::After(kBindingTime)));
   EXPECT_FALSE(sysfs().Exists(address()));

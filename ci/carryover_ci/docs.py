@@ -3,7 +3,7 @@
 
 docs/continuity.md lists the rules and their tests, by what carryover-selftests says of its tests: a
 test's summary if it has one, else its name, which is a sentence. docs/results.md lists the fields
-of results.jsonl, by their schema.
+of results.jsonl, by their schema, and docs/kernel-messages.md the messages that the runner knows.
 """
 
 import argparse
@@ -21,9 +21,10 @@ from carryover_ci.kernel import KernelChoice
 from carryover_ci.marked import BEGIN, END, with_marked
 from carryover_ci.program import ROOT, build_program, tests_of
 from carryover_ci.progress import Progress
-from carryover_ci.run import Failure, exit_with
+from carryover_ci.run import Failure, exit_with, output_of
 
 _PAGE = ROOT / "docs" / "continuity.md"
+_MESSAGES = ROOT / "docs" / "kernel-messages.md"
 _CLAIMS = (None, "memory", "file", "mapping", "stream", "interrupt")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]*|[a-z]+|\d+")
 _CAPITALS = "BAR BARs DMA ID IOMMU IOVA IOVAs LUO MSI PCI PF SRIOV VF VFIO"
@@ -123,11 +124,14 @@ def _main() -> None:
     pages = {
         _PAGE: with_marked(_PAGE, BEGIN, END, as_text(rules(tests_of(program)))),
         results_docs.PAGE: results_docs.page(),
+        _MESSAGES: with_marked(
+            _MESSAGES, BEGIN, END, output_of([sys.executable, "-m", "carryover.message_table"])
+        ),
     }
     for page, new in pages.items():
         name = page.relative_to(ROOT)
         if arguments.check and new != page.read_text():
-            raise Failure(f"{name} is not what the tests, or the schema, say: run ci/docs")
+            raise Failure(f"{name} is not what the code says: run ci/docs")
         write_whole(page, new)
         sys.stdout.write(f"{name}\n")
 

@@ -33,7 +33,7 @@ from carryover_ci.kernel_build import build_kernel, keep_log
 from carryover_ci.kernel_source import kernel_source
 from carryover_ci.program import ROOT, tests_of
 from carryover_ci.progress import Progress
-from carryover_ci.results import GOOD, RunResults, json_lines, run_in
+from carryover_ci.results import GOOD, RunResults, json_lines, kernel_faults, run_in
 from carryover_ci.run import Failure, exit_with
 
 _MUTANTS = ROOT / "ci" / "kernel" / "mutants"
@@ -203,7 +203,7 @@ def _try_on(
     log = _run(bench, out, progress, *mutant.options, *more)
     lines = json_lines(out / "results.jsonl")
     results = [line for line in lines if line["event"] == "result"]
-    faults = [line["text"] for line in lines if line["event"] == "kernel-fault"]
+    faults = kernel_faults(lines)
     doing = last_doing(json_lines(out / "events.jsonl"), json_lines(out / "journal.jsonl"))
     fate, killers = judge(results, doing, faults)
     return fate, killers, log

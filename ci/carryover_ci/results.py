@@ -3,7 +3,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,12 @@ def run_in(
     return status, log
 
 
+def kernel_faults(lines: Iterable[dict[str, Any]]) -> list[str]:
+    """What kernels complained of, by the records of results.jsonl; notices are no complaints."""
+    faults = [line for line in lines if line["event"] == "kernel-fault"]
+    return [fault["text"] for fault in faults if fault["severity"] != "notice"]
+
+
 @dataclass(frozen=True)
 class RunResults:
     """All results of one run."""
@@ -60,7 +66,7 @@ class RunResults:
         lines = json_lines(folder / "results.jsonl")
         return cls(
             {line["name"]: line["verdict"] for line in lines if line["event"] == "result"},
-            [line["text"] for line in lines if line["event"] == "kernel-fault"],
+            kernel_faults(lines),
             bool(lines) and lines[-1].get("how") == "complete",
         )
 

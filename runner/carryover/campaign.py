@@ -13,11 +13,13 @@ from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.events import TestInfo
 from carryover.identity import BootIdentity
+from carryover.kernel_messages import Severity
 from carryover.program import ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.results import RunOutput
 from carryover.strategy import KexecStrategy
 from carryover.verdict import TestResult, Verdict
+from carryover.vmlinux import Vmlinux
 
 # Errors of `verify` by which the kernel has lost all that was armed.
 _LOST = ("ledger-missing", "handover-refused")
@@ -28,7 +30,7 @@ class Campaign:
 
     Attributes:
         results: All results so far, in the order in which they became known.
-        kernel_faults: What the kernel complained of itself and survived (kernel_messages.py).
+        kernel_faults: What the kernel complained of itself, notices excepted (kernel_oracle.py).
         violations: What drivers did that a device's specification forbids, as its model says.
     """
 
@@ -40,6 +42,7 @@ class Campaign:
         *,
         options: ProgramOptions = NO_OPTIONS,
         reruns: int = 8,
+        symbols: Sequence[Vmlinux] = (),
     ) -> None:
         self._strategy = strategy
         self._output = output
@@ -47,6 +50,7 @@ class Campaign:
         self._program: ProgramOnTarget = strategy.on_target(options)
         self._commands = TargetCommands(strategy, self._program, output, display)
         self._blame = Blame(self._power_cycle, display, reruns)
+        self._symbols = symbols
         self._probed = False
         self.results: list[TestResult] = []
         self.kernel_faults: list[str] = []
@@ -92,13 +96,19 @@ class Campaign:
         return {result.name for result in self.results}
 
     def _complain_of_kernel(self) -> None:
-        """A fault that the kernel survived is no test's verdict, and must not go unseen."""
-        for fault in self._strategy.watch.health.faults:
-            self.kernel_faults.append(fault.text)
+        """What the kernel says is no test's verdict, and must not go unseen."""
+        self._strategy.watch.rest()
+        for fault in self._strategy.watch.oracle.faults():
+            for vmlinux in self._symbols:
+                if vmlinux.is_of(fault.banner):
+                    fault.report.lines = vmlinux.decode(fault.report.lines)
             self._output.kernel_fault(fault)
+            is_notice = fault.report.severity is Severity.NOTICE
             during = f" (during {fault.test})" if fault.test else ""
-            self._display.note(f"kernel fault: {fault.text}{during}")
-        self._strategy.watch.health.faults.clear()
+            what = "kernel notice" if is_notice else "kernel fault"
+            self._display.note(f"{what}: {fault.report.title}{during}")
+            if not is_notice:
+                self.kernel_faults.append(fault.report.title)
 
     def _complain_of_drivers(self) -> None:
         machine = self._strategy.machine
@@ -112,6 +122,9 @@ class Campaign:
         """A batch from power-on to power-off."""
         try:
             yield from self._phases(batch)
+        except ProgramDied:
+            self._commands.read_kernel_log()
+            raise
         finally:
             self._output.running(None)
             self._strategy.power_off()
@@ -137,6 +150,7 @@ class Campaign:
             ended = yield from self._commands.verb("run", names, batch)
             self._check_kernel_fault(ended.said, batch)
             yield from batch.end_of_run(ended.said)
+            self._commands.read_kernel_log()
 
     def _arm(self, batch: Batch) -> Results:
         names = batch.names(continuity=True)
@@ -150,6 +164,7 @@ class Campaign:
             self._check_kernel_fault(ended.said, batch)
             yield from batch.end_of_run(ended.said)
             yield from batch.end_of_arm(ended.said)
+            self._commands.read_kernel_log()
             found.append(f"{len(batch.armed())} of {_tests(names)} armed")
 
     def _cold_boot(self) -> None:
@@ -205,6 +220,7 @@ class Campaign:
                 verdict = Verdict.REFUSED if refused else Verdict.INFRA
                 reason = "; ".join([reason or "kexec failed", *self._commands.freeze_failures])
                 yield from batch.decide_all(batch.armed(), verdict, reason)
+                self._commands.read_kernel_log()
                 return False
             self._strategy.wait_for_incoming()
             found.append(f"Linux {self._strategy.watch.health.kernels[-1]}")
@@ -243,6 +259,7 @@ class Campaign:
             if ended.has_error("handover-refused"):
                 said.append(self._strategy.watch.health.incompatible)
             yield from batch.end_of_verify("; ".join(filter(None, said)))
+            self._commands.read_kernel_log()
             if boot := self._commands.boot:
                 found.append(f"kexec {boot.kho_count}, LUO number {boot.luo_number}")
             if batch.remaining and batch.armed():

@@ -31,6 +31,7 @@ _SILENCE = 20.0  # a verb with no test running: devices are bound, ledgers writt
 _GRACE = 3.0  # on top of a test's own limit, for the program to report that by itself
 _SSH_LOST = 255
 _NO_KERNEL = "the outgoing kernel was told to kexec, and no kernel signed on"
+_OF_THE_ORACLE = ("expect-message", "kernel-message", "kernel-log-lost")
 _OF_A_TEST = ("start", "uses", "failure", "note", "finish")
 
 
@@ -125,6 +126,20 @@ class TargetCommands:
         command = self._program.command(verb, names, *extra)
         return (yield from self._command(verb, command, batch))
 
+    def read_kernel_log(self) -> None:
+        """What the present kernel has logged since this was done the last time; for the oracle.
+
+        Raises:
+            Crashed: The machine has died.
+            Infrastructure: The connection was lost.
+        """
+        position = self._strategy.watch.oracle.log_position
+        extra = ("--after", str(position)) if position >= 0 else ()
+        command = self._program.command("log", (), *extra)
+        ended = finished(self._command("log", command, Batch([])))
+        if ended.exit_code != 0:
+            self._display.note(f"the kernel's log cannot be read: {ended.said}")
+
     def _command(self, verb: str, command: str, batch: Batch, *, jumps: bool = False) -> Running:
         """Runs a command on the target; yields results as its events decide tests.
 
@@ -186,6 +201,8 @@ class TargetCommands:
             self._ledger(event)
         elif event.kind == "holding":
             self._holder = event.number("pid")
+        elif event.kind in _OF_THE_ORACLE:
+            return None  # it has heard of it before
         elif event.kind in _OF_A_TEST:
             name = event.text("name")
             if event.kind == "start":
@@ -215,6 +232,8 @@ class TargetCommands:
                 f"the console shows boot {self._strategy.boot_id}, SSH leads to {boot.boot_id}: "
                 "another machine answers"
             )
+        if verb == "log":
+            return
         if verb == "verify" and self.boot is not None:
             if doubt := doubts(self.boot, boot, self._strategy.nonce):
                 raise Crashed(doubt.verdict, doubt.reason)

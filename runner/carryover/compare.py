@@ -209,5 +209,6 @@ def _differences(
 def _by_essence(records: Iterable[dict[str, Any]]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for record in records:
-        texts.setdefault(_ACCIDENTAL.sub("…", record["text"]), record["text"])
+        essence = record.get("fingerprint") or _ACCIDENTAL.sub("…", record["text"])
+        texts.setdefault(essence, record["text"])
     return texts

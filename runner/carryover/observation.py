@@ -15,6 +15,7 @@ from typing import Any
 
 from carryover.events import Event
 from carryover.kernel_messages import KernelMessage, Meaning
+from carryover.kernel_oracle import KernelOracle
 from carryover.verdict import Verdict
 
 # How long a dying machine may take to say the rest, once it has begun.
@@ -182,6 +183,7 @@ class Watch:
 
     Attributes:
         health: What all that was taken from it amounts to.
+        oracle: What the kernels complained of.
         late: What programs had said by the time their machine died, and was read after that: the
             console and the network are not equally fast.
     """
@@ -193,6 +195,7 @@ class Watch:
             witness: Sees each observation before it is posted, in its reader's thread.
         """
         self.health = Health()
+        self.oracle = KernelOracle()
         self._witness = witness
         self.late: list[ProgramEvent] = []
         self._queue: queue.SimpleQueue[Observation] = queue.SimpleQueue()
@@ -226,7 +229,20 @@ class Watch:
         if isinstance(seen, ReaderFailed):
             raise seen.error
         self.health.observe(seen)
+        if isinstance(seen, ConsoleLine):
+            self.oracle.console(seen.time, seen.text, seen.message)
+        elif isinstance(seen, ProgramEvent):
+            self.oracle.program(seen.event)
         return seen
+
+    def rest(self) -> list[Observation]:
+        """What was posted and nobody waits for any more, taken into account."""
+        taken: list[Observation] = []
+        while True:
+            try:
+                taken.append(self._take(0.0))
+            except DeadlineExpired:
+                return taken
 
     def settle(self) -> None:
         """Reads on until a dying machine has said the rest."""

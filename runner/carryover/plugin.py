@@ -100,6 +100,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="more words for every kernel's command line, that of the cold boot too; may be "
         "repeated",
     )
+    group.addoption(
+        "--carryover-vmlinux",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="puts source lines into the reports of the kernel that was built with this vmlinux; "
+        "may be repeated",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,8 +19,8 @@ from typing import IO, Any
 from carryover import __version__, journal
 from carryover.errors import BadInput, OutputFailed
 from carryover.events import TestInfo
+from carryover.kernel_oracle import KernelFault
 from carryover.ktap import ktap
-from carryover.observation import Fault
 from carryover.timeline import Mark
 from carryover.verdict import TestResult
 
@@ -143,9 +143,21 @@ class RunOutput:
         """A step of the timeline. One that comes after the end of the run is none of it."""
         self._record({"event": "mark", **mark.as_dict()}, is_precious=False)
 
-    def kernel_fault(self, fault: Fault) -> None:
-        """The first line of what the kernel complained of; console.log has all of it."""
-        self._record({"event": "kernel-fault", **asdict(fault)})
+    def kernel_fault(self, fault: KernelFault) -> None:
+        """What a kernel complained of itself."""
+        self._record(
+            {
+                "event": "kernel-fault",
+                "text": fault.report.title,
+                "time": fault.time,
+                "test": fault.test,
+                "kind": fault.report.kind.name,
+                "severity": fault.report.severity.word,
+                "fingerprint": fault.report.fingerprint,
+                "kernel": fault.kernel,
+                "lines": fault.report.lines,
+            }
+        )
 
     def violation(self, text: str) -> None:
         """What a driver did that its device's specification forbids."""

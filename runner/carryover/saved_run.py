@@ -26,7 +26,7 @@ class SavedRun:
         begin: The first record.
         results: Those of tests, in the order in which they became known.
         marks: Those of the timeline.
-        faults: What kernels complained of themselves.
+        faults: What kernels complained of themselves, notices excepted.
         violations: What drivers did that their device's specification forbids.
         end: The last record; None if the run was cut short.
         remark: What is missing of the run; empty if it is whole.
@@ -74,7 +74,7 @@ def load(directory_or_file: Path) -> SavedRun:
         begin=by_event["begin"][0],
         results=by_event["result"],
         marks=by_event["mark"],
-        faults=by_event["kernel-fault"],
+        faults=[one for one in by_event["kernel-fault"] if one["severity"] != "notice"],
         violations=by_event["violation"],
         end=end,
         remark=_remark(len(lines), is_cut_off=bool(rest), end=end),

@@ -29,6 +29,7 @@ from carryover.results import RunDescription, RunOutput, log_path
 from carryover.strategy import KexecStrategy, Sinks
 from carryover.timeline import Timeline
 from carryover.verdict import TestResult, Verdict
+from carryover.vmlinux import Vmlinux
 
 if TYPE_CHECKING:
     from carryover.collect import ProgramItem
@@ -117,6 +118,7 @@ class CarryoverSession:
                 f"(listed: {', '.join(sorted(listed)) or 'none'}); "
                 f"list one, or leave these tests out (-m 'not {missing[0]}')"
             )
+        symbols = [Vmlinux.open(file) for file in self._config.getoption("carryover_vmlinux")]
         self._output = output = RunOutput(self._directory, self._describe(strategy))
         if done := output.closed_left_over:
             self._display.note(f"an earlier run was cut short; closed it: {done}")
@@ -137,6 +139,7 @@ class CarryoverSession:
             self._display,
             options=ProgramOptions.of(self._config),
             reruns=self._config.getoption("carryover_reruns"),
+            symbols=symbols,
         )
         self._results = self._campaign.run([item.info for item in self._items.values()])
         self._display.begin(len(self._items))

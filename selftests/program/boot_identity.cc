@@ -25,6 +25,8 @@ BootIdentity ReadBootIdentity() {
   if (uname(&names) == 0) identity.kernel = names.release;
   identity.boot_id = FirstLine("/proc/sys/kernel/random/boot_id");
   identity.command_line = FirstLine("/proc/cmdline");
+  std::ifstream tainted("/proc/sys/kernel/tainted");
+  if (std::uint64_t flags = 0; tainted >> flags) identity.tainted = flags;
   auto log = KernelLog::Open(KernelLog::From::kBoot);
   if (!log) return identity;
   const auto messages = log->ReadAll();

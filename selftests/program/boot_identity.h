@@ -12,6 +12,7 @@ struct BootIdentity {
   std::string kernel;   // uname -r
   std::string boot_id;  // /proc/sys/kernel/random/boot_id
   std::string command_line;
+  std::optional<std::uint64_t> tainted;  // /proc/sys/kernel/tainted
   // Of the boot's kernel log; null if it has scrolled away or cannot be read.
   std::optional<std::int64_t> kho_count;   // 0 on a cold boot
   std::optional<std::int64_t> luo_number;  // absent on a cold boot

@@ -21,13 +21,14 @@ namespace {
 
 using Verb = ExitCode (*)(const Options&, EventWriter&);
 
-constexpr std::array<std::pair<std::string_view, Verb>, 7> kVerbs{{
+constexpr std::array<std::pair<std::string_view, Verb>, 8> kVerbs{{
     {"list", List},
     {"probe", Probe},
     {"run", Run},
     {"arm", Arm},
     {"verify", Verify},
     {"kexec", Kexec},
+    {"log", Log},
     {"release", Release},
 }};
 
@@ -36,9 +37,10 @@ void SayHello(const Options& options, EventWriter& events) {
   nlohmann::json hello{
       {"schema", 1},           {"verb", options.verb},    {"version", CARRYOVER_VERSION},
       {"kernel", boot.kernel}, {"boot_id", boot.boot_id}, {"cmdline", boot.command_line},
-      {"kho_count", nullptr},  {"luo_number", nullptr}};
+      {"kho_count", nullptr},  {"luo_number", nullptr},   {"tainted", nullptr}};
   if (boot.kho_count) hello["kho_count"] = *boot.kho_count;
   if (boot.luo_number) hello["luo_number"] = *boot.luo_number;
+  if (boot.tainted) hello["tainted"] = *boot.tainted;
   events.Write("hello", std::move(hello));
 }
 

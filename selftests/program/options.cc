@@ -94,6 +94,10 @@ ParsedOptions ParseOptions(int argc, char** argv) {
   kexec.add_option("--holder", options.holder, "Do nothing unless this process holds the sessions")
       ->check(CLI::PositiveNumber);
 
+  CLI::App& log = *app.add_subcommand("log", "What this kernel has logged");
+  AddOutput(log, options);
+  log.add_option("--after", options.after, "Only what comes after this record");
+
   CLI::App& release = *app.add_subcommand("release", "End the holder, put devices back");
   AddOutput(release, options);
 

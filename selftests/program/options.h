@@ -2,6 +2,7 @@
 // The command line (docs/protocol.md).
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,8 @@ struct Options {
   std::string initrd;
   std::string append;
   bool no_load = false;
-  int holder = 0;  // process id that `holding` told; 0: do not ask
+  std::int64_t after = -1;  // record of the kernel's log; -1: none
+  int holder = 0;           // process id that `holding` told; 0: do not ask
 
   // The filters as one GoogleTest filter.
   [[nodiscard]] std::string Filter() const;

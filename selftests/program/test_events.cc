@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "fixtures/continuity/continuity_test.h"
+#include "fixtures/kernel_log/expected_message.h"
+#include "fixtures/kernel_log/kernel_log.h"
 #include "fixtures/pattern/damage_log.h"
 
 namespace carryover {
@@ -20,11 +22,27 @@ std::string FirstLine(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
 
+// By this, a report in the kernel's log is known to be of a test. At the level of debugging, so
+// that a serial line need not carry it. Where it cannot be written, the runner goes by what it sees
+// first.
+void Mark(std::string_view what, const std::string& test, Half half) {
+  (void)WriteKernelLog(fmt::format("<7>carryover: {} {} {}", what, HalfName(half), test));
+}
+
 }  // namespace
+
+TestEvents::TestEvents(EventWriter& events) : events_(events) {
+  ExpectedKernelMessage::SetObserver([this](std::string_view pattern) {
+    events_.Write("expect-message", {{"name", current_}, {"pattern", pattern}});
+  });
+}
+
+TestEvents::~TestEvents() { ExpectedKernelMessage::SetObserver(nullptr); }
 
 void TestEvents::Start(const std::string& test, Half half) {
   started_ = std::chrono::steady_clock::now();
   first_message_.clear();
+  Mark("begin", test, half);
   used_.clear();
   DamageLog::Get().Begin();
   events_.Write(
@@ -37,6 +55,7 @@ void TestEvents::Finish(const std::string& test, Half half, const std::string& r
   const auto duration = std::chrono::duration_cast<std::chrono::microseconds>(
       std::chrono::steady_clock::now() - started_);
   ++counts_[result];
+  Mark("end", test, half);
   events_.Write("finish", {{"name", test},
                            {"half", HalfName(half)},
                            {"generation", Continuity::Get().generation()},

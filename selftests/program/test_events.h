@@ -17,7 +17,12 @@ namespace carryover {
 
 class TestEvents : public ::testing::EmptyTestEventListener, public HalfObserver {
  public:
-  explicit TestEvents(EventWriter& events) : events_(events) {}
+  explicit TestEvents(EventWriter& events);
+  ~TestEvents() override;
+  TestEvents(const TestEvents&) = delete;
+  TestEvents& operator=(const TestEvents&) = delete;
+  TestEvents(TestEvents&&) = delete;
+  TestEvents& operator=(TestEvents&&) = delete;
 
   void OnTestStart(const ::testing::TestInfo& info) override;
   void OnTestPartResult(const ::testing::TestPartResult& part) override;

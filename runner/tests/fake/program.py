@@ -22,6 +22,9 @@ TESTS = [
     ("Rules.DiesOfSignal", "run", 0, None),
     ("Rules.Hangs", "run", 0, None),
     ("Rules.MakesTheKernelWarn", "run", 0, None),
+    ("Rules.WarnsAsDeclared", "run", 0, None),
+    ("Rules.DeclaresNonsense", "run", 0, None),
+    ("Rules.TaintsInSilence", "run", 0, None),
     ("Rules.MakesTheKernelOops", "run", 0, None),
     ("Memory.Passes", "continuity", 1, None),
     ("Memory.AlsoPasses", "continuity", 1, None),
@@ -180,9 +183,15 @@ def run_each(world: World, tests: list[tuple[str, str, int, str | None]]) -> Non
             sys.exit(139)
         if action == "Hangs":
             wait_for_ever()
-        if action == "MakesTheKernelWarn":
+        if action == "WarnsAsDeclared":
+            say("expect-message", name=name, pattern="recursive locking")
+        if action == "DeclaresNonsense":
+            say("expect-message", name=name, pattern="(")
+        if action in ("MakesTheKernelWarn", "WarnsAsDeclared"):
             world.console("[ 4.0] WARNING: possible recursive locking detected")
             time.sleep(0.1)  # a serial line is slower than this, and the kernel printed first
+        if action == "TaintsInSilence":
+            world.update(tainted=512)
         if action == "MakesTheKernelOops":
             oops(world)
         result = {"Fails": "FAIL", "Skips": "SKIP"}.get(action, "PASS")
@@ -386,8 +395,9 @@ def main() -> NoReturn:
         cmdline=f"console=ttyS0 carryover.nonce={state['nonce']}",
         kho_count=state["kho_count"],
         luo_number=state["luo_number"],
+        tainted=state.get("tainted", 0),
     )
-    patterns, append, nonce, with_run = [], "", "", False
+    patterns, append, nonce, with_run, after = [], "", "", False, -1
     claims: list[str] = []
     while words:
         word = words.pop(0)
@@ -399,6 +409,8 @@ def main() -> NoReturn:
             nonce = words.pop(0)
         elif word == "--with-run":
             with_run = True
+        elif word == "--after":
+            after = int(words.pop(0))
         elif word in ("--json", "--hidden"):
             continue
         elif word.startswith("--"):
@@ -414,6 +426,11 @@ def main() -> NoReturn:
             detail="/sys/kernel/debug/kho is not there",
             remedy="boot with kho=on",
         )
+        end(0)
+    if verb == "log":
+        for record in world.log_records():
+            if record["sequence"] > after:
+                say("kernel-message", **record)
         end(0)
     if verb == "kexec":
         kexec(world, append)

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
 
 VARIABLE = "CARRYOVER_FAKE_WORLD"
+# Lines with this text are in the kernel's log, and not on the console.
+LOSES = "CARRYOVER_FAKE_LOSES"
+_STAMPED = re.compile(r"\[ *(\d+)\.(\d+)\] (.*)")
 KERNEL = "7.3.4-fake"
 
 
@@ -57,14 +61,40 @@ class World:
             boots=number,
             boot_id=f"boot-{number}",
             nonce=nonce,
+            tainted=0,
             kho_count=(state.get("kho_count") or 0) + 1 if kexec else 0,
             luo_number=(state.get("luo_number") or 0) + 1 if kexec else None,
         )
+        self.log.write_text("")
         if not kexec:
             self.update(ledger=None, luo_number=None)
 
+    @property
+    def log(self) -> Path:
+        """Of the kernel that runs: its stamped lines."""
+        return self.folder / "kernel.log"
+
+    def log_records(self) -> list[dict[str, Any]]:
+        """What the kernel has logged, as the program tells it."""
+        found = map(_STAMPED.match, self.log.read_text().splitlines())
+        return [
+            {
+                "level": 4,
+                "sequence": sequence,
+                "time_us": int(match[1]) * 1_000_000 + int(f"{match[2]:0<6}"),
+                "caller": "",
+                "text": match[3],
+            }
+            for sequence, match in enumerate(found)
+            if match
+        ]
+
     def console(self, *lines: str) -> None:
         """The machine prints."""
+        with self.log.open("a") as log:
+            log.writelines(f"{line}\n" for line in lines if _STAMPED.match(line))
+        if lost := os.environ.get(LOSES):
+            lines = tuple(line for line in lines if lost not in line)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             for line in lines:
                 sender.sendto(f"{line}\r\n".encode(), str(self.console_socket))
