@@ -20,7 +20,7 @@ from labgrid.factory import target_factory
 from labgrid.util.yaml import load
 
 # labgrid finds the classes that an environment names once they are imported.
-from carryover import bench, remote, strategy  # noqa: F401
+from carryover import bench, ipmi_power, redfish_power, remote, strategy  # noqa: F401
 from carryover.errors import BadInput
 from carryover.models import MODELS
 
