@@ -16,7 +16,12 @@ from carryover.errors import BadInput, Infrastructure
 _STATUS = re.compile(r"^Chassis Power is (on|off)$", re.MULTILINE)
 # What ipmitool -v says of a session that is not let in: RAKP messages are those of the log-in.
 _CREDENTIALS = re.compile(r"RAKP . (HMAC is invalid|message indicates an error : (?P<why>.*))")
-_PRIVILEGE = re.compile(r"[Ii]nsufficient privilege|Unable to set .* privilege level", re.MULTILINE)
+_PRIVILEGE = re.compile(
+    r"(failed: Insufficient privilege level|Set Session Privilege Level .* failed)"
+)
+_CIPHER = re.compile(
+    r"invalid (authentication|integrity|confidentiality) algorithm|[Cc]ipher suite.*not"
+)
 _LONG = re.compile(r"password is longer than \d+ bytes")
 _SILENT = re.compile(r"Get Auth Capabilities error|Error issuing Get Channel Auth")
 _NO_ADDRESS = re.compile(r"Address lookup for .* failed")
@@ -31,14 +36,12 @@ class IpmiPowerDriver(BmcPowerDriver):
     The password goes to it by its environment, which nobody but its user can read.
 
     Args:
-        privilege: The level to ask for; OPERATOR is enough to switch power.
+        cipher_suite: 17 (SHA-256), or 3 (SHA-1) for a BMC that does not know it.
     """
 
     bindings = {"bmc": "IpmiBmc"}
 
-    privilege: str = attr.ib(
-        default="OPERATOR", validator=attr.validators.in_(["OPERATOR", "ADMINISTRATOR"])
-    )
+    cipher_suite: int = attr.ib(default=17, validator=attr.validators.in_([3, 17]))
 
     @property
     def place(self) -> str:
@@ -58,7 +61,8 @@ class IpmiPowerDriver(BmcPowerDriver):
     def _ipmitool(self, what: str) -> str:
         tool = self.target.env.config.get_tool("ipmitool") if self.target.env else "ipmitool"
         command = [tool, "-I", "lanplus", "-H", self.bmc.host, "-p", str(self.bmc.port)]
-        command += ["-U", self.username, "-E", "-L", self.privilege, "-N", "1", "-R", "3", "-v"]
+        command += ["-U", self.username, "-E", "-L", "OPERATOR", "-C", str(self.cipher_suite)]
+        command += ["-N", "1", "-R", "3", "-v"]
         secret = self._secret()
         try:
             done = subprocess.run(
@@ -103,7 +107,14 @@ class IpmiPowerDriver(BmcPowerDriver):
         if _LONG.search(said):
             return BadInput(f"{doing}: the password in {source} is longer than IPMI's 20 bytes")
         if _PRIVILEGE.search(said):
-            return BadInput(f"{doing}: user {self.username!r} may not be {self.privilege}")
+            return BadInput(
+                f"{doing}: user {self.username!r} may not do this; it has to be Operator"
+            )
+        if _CIPHER.search(said):
+            return BadInput(
+                f"{doing}: it does not know cipher suite {self.cipher_suite}; give another as "
+                f"cipher_suite: {20 - self.cipher_suite}"
+            )
         if _NO_ADDRESS.search(said):
             return Infrastructure(f"{doing}: this host has no address; check `host`")
         if _SILENT.search(said):

@@ -199,6 +199,41 @@ class Watch:
         self.health.observe(seen)
         return seen
 
+    def wait_until_ready(self, limit: float, since: str) -> KernelMessage:
+        """Waits until a kernel says that the target can be reached, and returns that message.
+
+        Args:
+            limit: Seconds from now on.
+            since: What the machine is coming back from, for the reason.
+
+        Raises:
+            Crashed: It died, or `limit` has passed.
+        """
+        deadline = time.monotonic() + limit
+        last = ""
+        while True:
+            try:
+                seen = self.next(deadline)
+            except DeadlineExpired:
+                said = f"; the console's last line: {last!r}" if last else "; the console is silent"
+                raise Crashed(
+                    Verdict.HANG, f"no kernel was ready within {limit:g} s of {since}{said}"
+                ) from None
+            if not isinstance(seen, ConsoleLine):
+                continue
+            last = seen.text.strip() or last
+            if seen.message is not None and seen.message.meaning is Meaning.TARGET_READY:
+                return seen.message
+
+    def forget(self) -> None:
+        """The boot that was watched is over: what was seen of it is dropped, its death too."""
+        while True:
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                break
+        self.health = Health()
+
     def settle(self) -> None:
         """Reads on until a dying machine has said the rest."""
         end = time.monotonic() + 2 * SETTLE

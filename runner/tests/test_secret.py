@@ -34,7 +34,7 @@ def test_a_file_that_others_can_read(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "bmc"
     file.write_text("hidden\n")
     file.chmod(mode)
-    with pytest.raises(BadInput, match="place: password_file .*others can read it; chmod 600"):
+    with pytest.raises(BadInput, match=r"place: password_file .*others can read it; chmod 600"):
         read_secret("place", str(file), "")
 
 

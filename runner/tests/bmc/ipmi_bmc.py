@@ -68,7 +68,9 @@ def ipmi_bmc(machine: Machine, folder: Path) -> Iterator[int]:
     path = folder / "chassis"
     with socketserver.ThreadingUnixStreamServer(str(path), _Chassis) as server:
         server.machine = machine  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever, name="chassis", daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.02,), name="chassis", daemon=True
+        )
         thread.start()
         try:
             yield from _simulator(folder, path)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Protocol
 
 USERNAME = "operator"
-PASSWORD = "corr3ct-horse"  # noqa: S105
+PASSWORD = "corr3ct-horse"
 
 
 class Machine(Protocol):

@@ -83,7 +83,9 @@ def redfish_bmc(machine: Machine, folder: Path, systems: int = 1) -> Iterator[Ru
         server = make_server(
             "127.0.0.1", 0, application, threaded=True, ssl_context=(str(certificate), str(key))
         )
-        thread = threading.Thread(target=server.serve_forever, name="redfish", daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.02,), name="redfish", daemon=True
+        )
         thread.start()
         try:
             yield RunningBmc(server.port, certificate)
