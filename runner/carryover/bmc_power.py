@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import enum
+import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 import attr
@@ -41,12 +43,12 @@ class Order(enum.Enum):
 class BmcPowerDriver(Driver, PowerProtocol, ResetProtocol):  # type: ignore[misc]
     """Switches a machine by its BMC, and returns when the BMC says that it is done.
 
-    The password is read anew for each request, and kept nowhere.
+    The password is read anew for each request, and kept nowhere. Paths may name environment
+    variables, and are seen from the environment file.
 
     Args:
         username: Of the BMC.
-        password_file: Whose first line is the password; only its owner may read it. May name
-            environment variables.
+        password_file: Whose first line is the password; only its owner may read it.
         password_variable: The environment variable that is the password, instead.
         request_limit: Seconds for one request.
         power_limit: Seconds until the BMC says that the machine is on, or off.
@@ -112,7 +114,13 @@ class BmcPowerDriver(Driver, PowerProtocol, ResetProtocol):  # type: ignore[misc
         return self._power() is not False
 
     def _secret(self) -> Secret:
-        return read_secret(self.place, self.password_file, self.password_variable)
+        file = self._resolved(self.password_file) if self.password_file else None
+        return read_secret(self.place, file, self.password_variable)
+
+    def _resolved(self, path: str) -> Path:
+        if self.target.env:
+            return Path(self.target.env.config.resolve_path(path))
+        return Path(os.path.expandvars(path)).expanduser()
 
     def _switch(self, *, on: bool) -> None:
         if self._power() is on:

@@ -12,6 +12,7 @@ from labgrid.factory import target_factory
 
 from carryover.bmc_power import BmcPowerDriver, Order
 from carryover.errors import BadInput, Infrastructure
+from carryover.resources import IpmiBmc
 
 _STATUS = re.compile(r"^Chassis Power is (on|off)$", re.MULTILINE)
 # What ipmitool -v says of a session that is not let in: RAKP messages are those of the log-in.
@@ -39,7 +40,7 @@ class IpmiPowerDriver(BmcPowerDriver):
         cipher_suite: 17 (SHA-256), or 3 (SHA-1) for a BMC that does not know it.
     """
 
-    bindings = {"bmc": "IpmiBmc"}
+    bindings = {"bmc": IpmiBmc}
 
     cipher_suite: int = attr.ib(default=17, validator=attr.validators.in_([3, 17]))
 

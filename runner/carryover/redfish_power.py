@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-from pathlib import Path
 from typing import Any
 
 import attr
@@ -14,6 +12,7 @@ from labgrid.factory import target_factory
 from carryover.bmc_power import BmcPowerDriver, Order
 from carryover.errors import BadInput, Infrastructure
 from carryover.redfish import NotFound, RedfishClient
+from carryover.resources import RedfishBmc
 
 _SYSTEMS = "/redfish/v1/Systems"
 _ACTION = "#ComputerSystem.Reset"
@@ -35,11 +34,11 @@ class RedfishPowerDriver(BmcPowerDriver):
 
     Args:
         ca_file: The certificate that signed the BMC's, or the BMC's own if it signed itself (PEM).
-            May name environment variables. Empty: those that the controller trusts.
+            Empty: those that the controller trusts.
         verify: False: anybody may say that he is this BMC, and gets the password.
     """
 
-    bindings = {"bmc": "RedfishBmc"}
+    bindings = {"bmc": RedfishBmc}
 
     ca_file: str = attr.ib(default="", validator=attr.validators.instance_of(str))
     verify: bool = attr.ib(default=True, validator=attr.validators.instance_of(bool))
@@ -90,7 +89,7 @@ class RedfishPowerDriver(BmcPowerDriver):
             return context
         if not self.ca_file:
             return ssl.create_default_context()
-        path = Path(os.path.expandvars(self.ca_file)).expanduser()
+        path = self._resolved(self.ca_file)
         try:
             return ssl.create_default_context(cafile=str(path))
         except ssl.SSLError:

@@ -30,28 +30,27 @@ class Secret:
         return text.replace(self._text, "***")
 
 
-def read_secret(where: str, file: str, variable: str) -> Secret:
+def read_secret(where: str, file: Path | None, variable: str) -> Secret:
     """The first line of a file, or the value of an environment variable.
 
     Args:
         where: Whose secret it is, for messages.
-        file: The file's path, which may name environment variables; or empty.
+        file: The file; or None.
         variable: The variable's name; or empty. One of both has to be given.
 
     Raises:
         BadInput: There is no secret, or others can read it. The message does not have it.
     """
-    if bool(file) == bool(variable):
+    if (file is None) == (not variable):
         raise BadInput(f"{where}: give one of password_file and password_variable")
-    if variable:
+    if file is None:
         return _checked(f"{where}: ${variable}", os.environ.get(variable, ""))
-    path = Path(os.path.expandvars(file)).expanduser()
-    place = f"{where}: password_file {path}"
+    place = f"{where}: password_file {file}"
     try:
-        with path.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8") as stream:
             mode = os.fstat(stream.fileno()).st_mode
             if stat.S_ISREG(mode) and mode & 0o077:
-                raise BadInput(f"{place}: others can read it; chmod 600 {path}")
+                raise BadInput(f"{place}: others can read it; chmod 600 {file}")
             return _checked(place, stream.readline().rstrip("\r\n"))
     except OSError as error:
         raise BadInput(f"{place}: {error.strerror}") from error
