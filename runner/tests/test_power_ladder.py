@@ -162,11 +162,17 @@ def test_a_boot_that_panics_is_not_waited_for() -> None:
     assert str(sick.value).count("Kernel panic - not syncing: x") == 4
 
 
-def test_what_the_lost_boot_said_does_not_count() -> None:
-    """Neither what was read before the rung, nor what was still on its way."""
+@pytest.mark.parametrize(
+    "stale", ["Kernel panic - not syncing: x", "carryover: target ready boot_id=33-stale nonce=x"]
+)
+def test_what_was_seen_before_a_rung_does_not_count(stale: str) -> None:
+    machine, log = Machine("ssh"), Log()
+    machine.say(stale)
+    assert ladder_of(machine, log).climb(machine.watch, "it hangs", LOST) == "22-new"
+
+
+def test_a_late_word_of_the_lost_boot_does_not_count() -> None:
     machine, log = Machine("ssh", "cycle"), Log()
-    machine.say("Kernel panic - not syncing: x", f"carryover: target ready boot_id={LOST} nonce=x")
-    machine.say("carryover: target ready boot_id=33-stale nonce=x")
     machine.says = [f"carryover: target ready boot_id={LOST} nonce=x"]
     with pytest.raises(MachineSick):
         ladder_of(machine, log).climb(machine.watch, "it hangs", LOST)
