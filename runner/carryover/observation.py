@@ -211,28 +211,28 @@ class Watch:
         """
         deadline = time.monotonic() + limit
         last = ""
-        while True:
+        while time.monotonic() < deadline:  # a flooded console has always more to say
             try:
                 seen = self.next(deadline)
             except DeadlineExpired:
-                said = f"; the console's last line: {last!r}" if last else "; the console is silent"
-                raise Crashed(
-                    Verdict.HANG, f"no kernel was ready within {limit:g} s of {since}{said}"
-                ) from None
+                break
             if not isinstance(seen, ConsoleLine):
                 continue
             last = seen.text.strip() or last
             if seen.message is not None and seen.message.meaning is Meaning.TARGET_READY:
                 return seen.message
+        said = f"; the console's last line: {last!r}" if last else "; the console is silent"
+        raise Crashed(Verdict.HANG, f"no kernel was ready within {limit:g} s of {since}{said}")
 
-    def forget(self) -> None:
-        """The boot that was watched is over: what was seen of it is dropped, its death too."""
-        while True:
-            try:
-                self._queue.get_nowait()
-            except queue.Empty:
-                break
-        self.health = Health()
+    def begin_anew(self) -> Health:
+        """The boot that was watched is over; returns what it amounted to.
+
+        What was posted up to now belongs to it, and does not count for the next.
+        """
+        for _ in range(self._queue.qsize()):
+            self._take(0.0)
+        over, self.health = self.health, Health()
+        return over
 
     def settle(self) -> None:
         """Reads on until a dying machine has said the rest."""

@@ -71,7 +71,7 @@ class PowerLadder:
         limit: Seconds from the end of a rung's action until a kernel is ready; with the action's
             own deadline that is the rung's.
         journal: Called before each action and at the end, as Sinks.journal.
-        tell: Gets a line for each rung.
+        tell: Gets a line for each rung, and for each fault of a kernel that is given up.
     """
 
     def __init__(
@@ -103,6 +103,8 @@ class PowerLadder:
             came_back, outcome = "", f"left out: {rung.lacks}"
             if rung.act is not None:
                 self._journal("recover", rung=rung.name, why=why)
+                for fault in watch.begin_anew().faults:
+                    self._tell(f"kernel fault: {fault}")
                 came_back, outcome = self._try(rung.act, rung.name, watch, boot_id)
             attempts.append(Attempt(rung.name, outcome, time.monotonic() - begin))
             self._tell(str(attempts[-1]))
@@ -117,7 +119,6 @@ class PowerLadder:
         self, act: Callable[[], object], name: str, watch: Watch, boot_id: str
     ) -> tuple[str, str]:
         """The new boot's id, or why there is none."""
-        watch.forget()
         try:
             act()
         except Exception as error:  # whatever a rung fails by, the next is tried

@@ -166,7 +166,7 @@ def test_on_off_cycle_reset(machine: BenchMachine, power: BmcPowerDriver) -> Non
     boots = [machine.wait_until_ready()]
     assert power.get() is True
     for act in (power.cycle, power.reset):
-        machine.watch.forget()
+        machine.watch.begin_anew()
         act()
         boots.append(machine.wait_until_ready())
     assert len(set(boots)) == 3

@@ -288,6 +288,14 @@ def test_a_password_that_ipmi_cannot_have(ipmi: int, monkeypatch: pytest.MonkeyP
         ipmi_driver(ipmi).get()
 
 
+def test_the_user_s_own_variable_of_ipmitool_does_not_count(
+    ipmi: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPMITOOL_PASSWORD", WRONG)
+    monkeypatch.setenv("IPMI_PASSWORD", WRONG)
+    assert ipmi_driver(ipmi).get() is False
+
+
 def test_a_cipher_suite_that_the_bmc_does_not_know(ipmi: int) -> None:
     with pytest.raises(BadInput, match=r"does not know cipher suite 17; .*cipher_suite: 3"):
         ipmi_driver(ipmi, cipher_suite=17).get()

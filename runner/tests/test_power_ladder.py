@@ -171,6 +171,13 @@ def test_what_was_seen_before_a_rung_does_not_count(stale: str) -> None:
     assert ladder_of(machine, log).climb(machine.watch, "it hangs", LOST) == "22-new"
 
 
+def test_faults_of_the_lost_boot_are_told() -> None:
+    machine, log = Machine("ssh"), Log()
+    machine.say("BUG: KASAN: use-after-free in x", "Kernel panic - not syncing: x")
+    ladder_of(machine, log).climb(machine.watch, "it hangs", LOST)
+    assert log.told[0] == "kernel fault: BUG: KASAN: use-after-free in x"
+
+
 def test_a_late_word_of_the_lost_boot_does_not_count() -> None:
     machine, log = Machine("ssh", "cycle"), Log()
     machine.says = [f"carryover: target ready boot_id={LOST} nonce=x"]
@@ -179,13 +186,17 @@ def test_a_late_word_of_the_lost_boot_does_not_count() -> None:
     assert machine.done == ALL
 
 
-def test_a_console_log_that_cannot_be_written_ends_it() -> None:
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_console_log_that_cannot_be_written_ends_it(when: str) -> None:
     machine, log = Machine(), Log()
 
     def fill() -> None:
         machine.watch.post(ReaderFailed(OutputFailed("console.log: No space left on device")))
 
-    machine.ssh_reboot = fill  # type: ignore[method-assign]
+    if when == "before":
+        fill()
+    else:
+        machine.ssh_reboot = fill  # type: ignore[method-assign]
     with pytest.raises(OutputFailed):
         ladder_of(machine, log).climb(machine.watch, "it hangs")
     assert machine.done == []
