@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import attr
 import pytest
 from bmc.ipmi_bmc import ipmi_bmc
 from bmc.machine import PASSWORD, USERNAME, PaperMachine
@@ -24,8 +27,12 @@ from labgrid.util.yaml import load
 
 from carryover.environment import check_targets
 from carryover.errors import BadInput
+from carryover.ipmi_power import IpmiPowerDriver
+from carryover.redfish_power import RedfishPowerDriver
+from carryover.resources import IpmiBmc, RedfishBmc
 
-EXAMPLES = RUNNER.parent / "docs" / "examples" / "lab"
+PAGE = RUNNER.parent / "docs" / "lab.md"
+EXAMPLES = PAGE.with_name("examples") / "lab"
 PLACES = ("rack3-07", "rack3-08")
 _LIMIT = 30.0
 
@@ -41,6 +48,33 @@ def test_what_is_exported_is_what_we_have() -> None:
     for resources in groups.values():
         for cls, arguments in resources.items():
             target_factory.make_resource(None, cls, None, arguments)
+
+
+def is_part(part: Any, whole: Any) -> bool:
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(key in whole and is_part(value, whole[key]) for key, value in part.items())
+    return bool(part == whole)
+
+
+def test_the_page_shows_the_examples(tmp_path: Path) -> None:
+    examples = [load((EXAMPLES / name).open()) for name in ("exporter.yaml", "power.yaml")]
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for number, block in enumerate(blocks):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block)
+        assert is_part(load(file.open()), examples[number]), block
+
+
+@pytest.mark.parametrize("cls", [RedfishBmc, IpmiBmc, RedfishPowerDriver, IpmiPowerDriver])
+def test_the_page_tells_every_argument(cls: type[Any]) -> None:
+    page = PAGE.read_text()
+    for field in attr.fields(cls):
+        if field.init and field.name not in ("target", "name"):
+            assert f"`{field.name}`" in page
+            if isinstance(field.default, (int, float)) and not isinstance(field.default, bool):
+                rows = [row for row in page.splitlines() if f"`{field.name}`" in row]
+                assert any(f" {field.default:g}" in row for row in rows)
 
 
 @pytest.mark.parametrize(
