@@ -22,6 +22,7 @@ from test_bmc_power import ipmi_driver, redfish_driver
 
 from carryover.bench import BenchDriver
 from carryover.bmc_power import BmcPowerDriver
+from carryover.environment import check
 from carryover.journal import start_time
 from carryover.observation import ConsoleLine, Observation, Watch
 from carryover.power_ladder import MachineSick, PowerLadder, rungs_of
@@ -69,6 +70,7 @@ class BenchMachine:
         environment = folder / "bench.yaml"
         text = ENVIRONMENT.read_text()
         environment.write_text(text.replace("- BenchDriver:", "- RebootingBenchDriver:"))
+        check(environment, files=True)
         self.target = Environment(str(environment)).get_target()
         self.bench: RebootingBenchDriver = self.target.get_driver(BenchDriver, activate=False)
         self.ssh: TargetSSHDriver = self.target.get_driver(TargetSSHDriver, activate=False)
