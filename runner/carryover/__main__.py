@@ -11,13 +11,12 @@ from typing import Any
 
 from rich.console import Console
 
-from carryover import report
+from carryover import kcidb, report
 from carryover.compare import Thresholds, compare
 from carryover.comparison_text import comparison_text
 from carryover.errors import BadInput, OutputFailed
 from carryover.exit_codes import ExitCode
 from carryover.journal import close_left_over
-from carryover.kcidb import Source, report
 from carryover.run_command import run
 from carryover.saved_run import load
 
@@ -189,9 +188,9 @@ def _add_kcidb(verbs: Any) -> None:
 
 def _kcidb(options: argparse.Namespace) -> int:
     """Prints what there is; 1 if the run was cut short, as it says then."""
-    source = Source(options.origin, options.build_id, options.commit, options.repository)
+    source = kcidb.Source(options.origin, options.build_id, options.commit, options.repository)
     saved = load(options.directory)
-    sys.stdout.write(json.dumps(report(saved, source), indent=1) + "\n")
+    sys.stdout.write(json.dumps(kcidb.report(saved, source), indent=1) + "\n")
     if saved.remark:
         Console(stderr=True).print(
             f"carryover: {options.directory}: {saved.remark}", soft_wrap=True, markup=False

@@ -20,7 +20,7 @@ from labgrid.factory import target_factory
 from labgrid.util.yaml import load
 
 # labgrid finds the classes that an environment names once they are imported.
-from carryover import bench, remote, strategy  # noqa: F401
+from carryover import bench, ipmi_power, redfish_power, remote, strategy  # noqa: F401
 from carryover.errors import BadInput
 from carryover.models import MODELS
 
@@ -35,11 +35,27 @@ def check(path: Path, *, files: bool) -> None:
     Raises:
         BadInput: Says which key of which file is wrong, and what was probably meant.
     """
+    data = check_targets(path)
+    if "main" not in data["targets"]:
+        raise BadInput(f"{path}: targets: a target named `main` is needed")
+    drivers = data["targets"]["main"].get("drivers") or {}
+    if "KexecStrategy" not in {cls for cls, _ in _entries(path, "targets.main.drivers", drivers)}:
+        raise BadInput(f"{path}: targets.main.drivers: a KexecStrategy is needed")
+    if files:
+        _check_files(path, data)
+
+
+def check_targets(path: Path) -> dict[str, Any]:
+    """Checks the keys and values of all targets, which may serve for anything; returns the file.
+
+    Raises:
+        BadInput: As check().
+    """
     data = _load(path)
     _known(path, "", data, _TOP)
     targets = data.get("targets")
-    if not isinstance(targets, dict) or "main" not in targets:
-        raise BadInput(f"{path}: targets: a target named `main` is needed")
+    if not isinstance(targets, dict):
+        raise BadInput(f"{path}: targets is {targets!r}, a mapping was meant")
     for name, target in targets.items():
         where = f"targets.{name}"
         if not isinstance(target, dict):
@@ -49,11 +65,7 @@ def check(path: Path, *, files: bool) -> None:
             for cls, arguments in _entries(path, f"{where}.{kind}", target.get(kind) or {}):
                 _check_class(path, f"{where}.{kind}.{cls}", cls, arguments, kind)
         _check_devices(path, f"targets.{name}.resources", target.get("resources") or {})
-    drivers = targets["main"].get("drivers") or {}
-    if "KexecStrategy" not in {cls for cls, _ in _entries(path, "targets.main.drivers", drivers)}:
-        raise BadInput(f"{path}: targets.main.drivers: a KexecStrategy is needed")
-    if files:
-        _check_files(path, data)
+    return data
 
 
 def _load(path: Path) -> dict[str, Any]:

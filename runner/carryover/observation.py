@@ -244,6 +244,41 @@ class Watch:
             except DeadlineExpired:
                 return taken
 
+    def wait_until_ready(self, limit: float, since: str) -> KernelMessage:
+        """Waits until a kernel says that the target can be reached, and returns that message.
+
+        Args:
+            limit: Seconds from now on.
+            since: What the machine is coming back from, for the reason.
+
+        Raises:
+            Crashed: It died, or `limit` has passed.
+        """
+        deadline = time.monotonic() + limit
+        last = ""
+        while time.monotonic() < deadline:  # a flooded console has always more to say
+            try:
+                seen = self.next(deadline)
+            except DeadlineExpired:
+                break
+            if not isinstance(seen, ConsoleLine):
+                continue
+            last = seen.text.strip() or last
+            if seen.message is not None and seen.message.meaning is Meaning.TARGET_READY:
+                return seen.message
+        said = f"; the console's last line: {last!r}" if last else "; the console is silent"
+        raise Crashed(Verdict.HANG, f"no kernel was ready within {limit:g} s of {since}{said}")
+
+    def begin_anew(self) -> Health:
+        """The boot that was watched is over; returns what it amounted to.
+
+        What was posted up to now belongs to it, and does not count for the next.
+        """
+        for _ in range(self._queue.qsize()):
+            self._take(0.0)
+        over, self.health = self.health, Health()
+        return over
+
     def settle(self) -> None:
         """Reads on until a dying machine has said the rest."""
         end = time.monotonic() + 2 * SETTLE

@@ -145,13 +145,46 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
         """Forgets the connection; works whether the target is alive or gone."""
         self.target.deactivate(self)
 
+    def reboot(self, limit: float = 10.0) -> None:
+        """Tells the target to reboot in good order; connects for that, and drops the connection.
+
+        Args:
+            limit: Seconds until the target has taken the command. To connect may take as long as
+                ``connection_timeout``.
+
+        Raises:
+            Infrastructure: It does not.
+        """
+        try:
+            self.connect()
+            done = subprocess.run(
+                # In the background: the answer is here before the connection is cut.
+                [*self._arguments(), "(sleep 1; reboot) </dev/null >/dev/null 2>&1 &"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit,
+            )
+        except subprocess.TimeoutExpired:
+            raise Infrastructure(f"SSH: the target took no command within {limit:g} s") from None
+        finally:
+            self.drop()
+        if done.returncode != 0:
+            said = done.stderr.strip() or f"status {done.returncode}"
+            raise Infrastructure(f"SSH: the target does not reboot: {said}")
+
     def stream(self, command: str, watch: Watch, raw: Callable[[str], None]) -> RemoteCommand:
         """Starts a shell command on the target and streams its events."""
-        arguments = [self._ssh, "-x", *self.ssh_prefix, "-p", str(self.networkservice.port)]
-        arguments += ["-l", self._get_username(), self.networkservice.address]
+        arguments = self._arguments()
         if len(command) > _LONGEST:
             return RemoteCommand([*arguments, "sh"], watch, raw, f"exec {command}\n")
         return RemoteCommand([*arguments, command], watch, raw)
+
+    def _arguments(self) -> list[str]:
+        """The local command, up to what is to run on the target."""
+        arguments = [self._ssh, "-x", *self.ssh_prefix, "-p", str(self.networkservice.port)]
+        return [*arguments, "-l", self._get_username(), self.networkservice.address]
 
     def _start_own_master(self) -> str:
         for option in _FAST:

@@ -13,6 +13,8 @@ _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 _DRIVER = re.compile(r"[a-z][a-z0-9_-]*")
 _SCRATCH = re.compile(r"(?:[0-9]+\+[0-9]+)?")
+_HOST = re.compile(r"[0-9A-Za-z.:_-]+")
+_SYSTEM = re.compile(r"[^\s/?#%]*")
 
 
 def _matches(pattern: re.Pattern[str], example: str):  # type: ignore[no-untyped-def]
@@ -21,6 +23,11 @@ def _matches(pattern: re.Pattern[str], example: str):  # type: ignore[no-untyped
             raise ValueError(f"{attribute.name}: {value!r}, something like {example!r} was meant")
 
     return check
+
+
+def _is_port(instance: object, attribute: attr.Attribute[int], value: object) -> None:
+    if not isinstance(value, int) or not 0 < value < 65536:
+        raise ValueError(f"{attribute.name}: {value!r}, a port number was meant")
 
 
 @target_factory.reg_resource
@@ -46,3 +53,34 @@ class PciTestDevice(Resource):  # type: ignore[misc]
         """As the program's ``--device`` takes it."""
         scratch = f",scratch={self.scratch}" if self.scratch else ""
         return f"{self.address},{self.id},{self.driver}{scratch}"
+
+
+@target_factory.reg_resource
+@attr.s(eq=False)
+class RedfishBmc(Resource):  # type: ignore[misc]
+    """A machine's BMC, as it is reached over Redfish. Whoever uses it brings the credentials.
+
+    Args:
+        host: Its name, as its certificate has it, or its address.
+        port: Of HTTPS.
+        system: Which of its systems the machine is: the last part of /redfish/v1/Systems/ID. Empty
+            if it has one only.
+    """
+
+    host: str = attr.ib(validator=_matches(_HOST, "bmc-of-rack3-07"))
+    port: int = attr.ib(default=443, validator=_is_port)
+    system: str = attr.ib(default="", validator=_matches(_SYSTEM, "1"))
+
+
+@target_factory.reg_resource
+@attr.s(eq=False)
+class IpmiBmc(Resource):  # type: ignore[misc]
+    """A machine's BMC, as it is reached over IPMI 2.0. Whoever uses it brings the credentials.
+
+    Args:
+        host: Its name or address.
+        port: Of RMCP+ (UDP).
+    """
+
+    host: str = attr.ib(validator=_matches(_HOST, "bmc-of-rack3-07"))
+    port: int = attr.ib(default=623, validator=_is_port)

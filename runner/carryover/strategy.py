@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import enum
 import secrets
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,14 +15,12 @@ from labgrid.strategy import Strategy, StrategyError
 from carryover.console import LineSink
 from carryover.identity import NONCE
 from carryover.journal import start_time
-from carryover.kernel_messages import KernelMessage, Meaning
-from carryover.observation import ConsoleLine, Crashed, DeadlineExpired, Watch
+from carryover.observation import Watch
 from carryover.program import IOMMU_MODES, ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.remote import RemoteCommand
 from carryover.resources import PciTestDevice
 from carryover.timeline import Timeline
-from carryover.verdict import Verdict
 
 CLAIMS = ["memory", "file", "mapping", "stream", "interrupt"]
 
@@ -205,24 +202,6 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self.status = Status.off
 
     def _connect_when_ready(self, since: str) -> None:
-        ready = self._wait_until_ready(since)
+        ready = self.watch.wait_until_ready(self.boot_limit * self.time_scale, since)
         self.boot_id = ready.values.get("boot_id", "")
         self.ssh.connect(self.machine.ssh_port)
-
-    def _wait_until_ready(self, since: str) -> KernelMessage:
-        limit = self.boot_limit * self.time_scale
-        deadline = time.monotonic() + limit
-        last = ""
-        while True:
-            try:
-                seen = self.watch.next(deadline)
-            except DeadlineExpired:
-                said = f"; the console's last line: {last!r}" if last else "; the console is silent"
-                raise Crashed(
-                    Verdict.HANG, f"no kernel was ready within {limit:g} s of {since}{said}"
-                ) from None
-            if not isinstance(seen, ConsoleLine):
-                continue
-            last = seen.text.strip() or last
-            if seen.message is not None and seen.message.meaning is Meaning.TARGET_READY:
-                return seen.message

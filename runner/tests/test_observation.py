@@ -128,3 +128,25 @@ def test_a_reader_that_fails_is_not_silence() -> None:
     watch.post(ReaderFailed(OutputFailed("console.log: No space left on device")))
     with pytest.raises(OutputFailed, match="No space left"):
         watch.next(time.monotonic() + 1)
+
+
+def test_a_flooded_console_does_not_put_off_a_deadline() -> None:
+    watch = Watch()
+    stop = threading.Event()
+
+    def flood() -> None:
+        while not stop.is_set():
+            for _ in range(1000):
+                watch.post(line("flood"))
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    begin = time.monotonic()
+    try:
+        with pytest.raises(Crashed, match=r"within 0\.2 s of the kexec; .*last line: 'flood'"):
+            watch.wait_until_ready(0.2, "the kexec")
+        watch.begin_anew()
+    finally:
+        stop.set()
+        thread.join()
+    assert time.monotonic() - begin < 3

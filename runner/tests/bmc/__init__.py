@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Simulated BMCs, which switch a machine by real requests."""
