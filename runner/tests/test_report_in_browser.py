@@ -292,7 +292,10 @@ def colours(browser: Browser) -> set[str]:
     found = browser.script(
         """
         const canvas = document.querySelector("canvas");
-        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        const copy = new OffscreenCanvas(canvas.width, canvas.height)
+          .getContext("2d", {willReadFrequently: true});
+        copy.drawImage(canvas, 0, 0);
+        const data = copy.getImageData(0, 0, canvas.width, canvas.height).data;
         const there = new Set();
         for (let i = 0; i < data.length; i += 4) there.add(data.slice(i, i + 3).join());
         const names = ["intact", "unknown", ...arguments[0]];
