@@ -209,7 +209,7 @@ class PagesCanvas {
   }
 
   outline(page, colour) {
-    const size = Math.max(this.cell, 5);
+    const size = Math.max(this.cell, 2 * LEAST + 4); // around it, and not over it
     this.context.strokeStyle = colour;
     this.context.lineWidth = 2;
     const [x, y] = [this.center(page % this.columns), this.center(Math.floor(page / this.columns))];
