@@ -194,6 +194,14 @@ def test_marks_of_two_sources_are_put_in_order() -> None:
     assert all(segment.length >= 0 for segment in lane.segments)
 
 
+def test_last_words_of_the_program_may_be_lost() -> None:
+    for lost, expected in (({"loaded", "jump"}, "load, freeze"), ({"jump"}, "freeze")):
+        marks = [mark for mark in KEXEC if mark[0] not in lost]
+        (lane,) = lanes(RunBuilder(Path("unused")).marks(marks, 1, 1).records)
+        assert expected in [segment.phase for segment in lane.segments]
+        assert lane.segments[0].begin == "kexec"
+
+
 def test_a_lane_that_ends_early_says_after_what() -> None:
     (lane,) = lanes(RunBuilder(Path("unused")).marks(KEXEC[:4], 1, 1).records)
     assert lane.last == ("outgoing-last", "[   12.345678] kexec_core: Starting new kernel")
