@@ -73,6 +73,8 @@ def test_a_good_run_says_so(tmp_path: Path) -> None:
     shown = text_of(page_of(run.end()))
     assert "Good: 1 of 2 passed, the rest was skipped" in shown
     assert "Not a good run" not in shown
+    alone = RunBuilder(tmp_path / "alone").begin().result("Memory.Keeps").end()
+    assert "Good: 1 test passed" in text_of(page_of(alone))
 
 
 @pytest.mark.parametrize("how", ["killed", "interrupted", "empty"])
