@@ -250,6 +250,16 @@ def test_the_page_is_small_whatever_the_logs(tmp_path: Path, log: str) -> None:
     assert "characters more in results.jsonl" in data["tests"][0]["failures"][0]
 
 
+def test_addresses_are_exact(tmp_path: Path) -> None:
+    damage = memory(4, [(0, 1, "poison"), (2, 1, "zeroed")])
+    damage["extents"][0]["iova"] = 0xFFFF_FFFF_FFFF_F001
+    damage["extents"][1]["physical"] = None
+    run = RunBuilder(tmp_path).begin().result("Memory.Differs", Verdict.FAIL, damage=[damage])
+    (memory_of_page,) = embedded(page_of(run.end()), "data")["tests"][0]["damage"]
+    assert memory_of_page["extents"][0]["iova"] == "0xfffffffffffff001"
+    assert memory_of_page["extents"][1]["physical"] == ""
+
+
 def test_each_run_leaves_a_page(fake: FakeBench) -> None:
     run = fake.run_tests("Memory.Passes", "Memory.IsDamaged")
     page = (run.out / "report.html").read_text()

@@ -41,7 +41,7 @@ class Segment:
     """The time between two marks.
 
     Attributes:
-        phase: What goes on, in one word.
+        phase: What goes on, in a word.
         whose: Colour: firmware, outgoing, freeze, silence, incoming, runner or tests.
         begin: The mark that begins it.
         end: The mark that ends it.
