@@ -73,6 +73,8 @@ def test_a_good_run_says_so(tmp_path: Path) -> None:
     shown = text_of(page_of(run.end()))
     assert "Good: 1 of 2 passed, the rest was skipped" in shown
     assert "Not a good run" not in shown
+    alone = RunBuilder(tmp_path / "alone").begin().result("Memory.Keeps").end()
+    assert "Good: 1 test passed" in text_of(page_of(alone))
 
 
 @pytest.mark.parametrize("how", ["killed", "interrupted", "empty"])
@@ -194,6 +196,14 @@ def test_marks_of_two_sources_are_put_in_order() -> None:
     assert all(segment.length >= 0 for segment in lane.segments)
 
 
+def test_last_words_of_the_program_may_be_lost() -> None:
+    for lost, expected in (({"loaded", "jump"}, "load, freeze"), ({"jump"}, "freeze")):
+        marks = [mark for mark in KEXEC if mark[0] not in lost]
+        (lane,) = lanes(RunBuilder(Path("unused")).marks(marks, 1, 1).records)
+        assert expected in [segment.phase for segment in lane.segments]
+        assert lane.segments[0].begin == "kexec"
+
+
 def test_a_lane_that_ends_early_says_after_what() -> None:
     (lane,) = lanes(RunBuilder(Path("unused")).marks(KEXEC[:4], 1, 1).records)
     assert lane.last == ("outgoing-last", "[   12.345678] kexec_core: Starting new kernel")
@@ -238,6 +248,16 @@ def test_the_page_is_small_whatever_the_logs(tmp_path: Path, log: str) -> None:
     assert bad["left_out"] > 0
     assert data["tests"][0]["damage"][0]["map_cut"] is True
     assert "characters more in results.jsonl" in data["tests"][0]["failures"][0]
+
+
+def test_addresses_are_exact(tmp_path: Path) -> None:
+    damage = memory(4, [(0, 1, "poison"), (2, 1, "zeroed")])
+    damage["extents"][0]["iova"] = 0xFFFF_FFFF_FFFF_F001
+    damage["extents"][1]["physical"] = None
+    run = RunBuilder(tmp_path).begin().result("Memory.Differs", Verdict.FAIL, damage=[damage])
+    (memory_of_page,) = embedded(page_of(run.end()), "data")["tests"][0]["damage"]
+    assert memory_of_page["extents"][0]["iova"] == "0xfffffffffffff001"
+    assert memory_of_page["extents"][1]["physical"] == ""
 
 
 def test_each_run_leaves_a_page(fake: FakeBench) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ _SHOWN: dict[int, int | str] = {
 _SHOWN |= {0x7F: 0x2421}
 _SHOWN |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
 _SHOWN |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")  # half a pair, which UTF-8 cannot hold
-_NO_NUMBERS = (float("inf"), float("-inf"))
 
 
 def fair_limit(sizes: Sequence[int], budget: int) -> int:
@@ -105,7 +105,7 @@ def shortened(value: Any, limit: int) -> Any:
         return {clean(str(key)): shortened(child, limit) for key, child in value.items()}
     if isinstance(value, list):
         return [shortened(child, limit) for child in value]
-    return str(value) if value in _NO_NUMBERS or value != value else value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(data: bytes) -> str:

@@ -28,6 +28,11 @@ _PHASES = {
     "verify": ("retrieve", "tests"),
     "retrieved": ("verify", "tests"),
 }
+# The program's last words can be lost with the kernel that was to send them.
+_WITHOUT_LAST_WORDS = {
+    ("kexec", "outgoing-last"): ("load, freeze", "freeze"),
+    ("loaded", "outgoing-last"): ("freeze", "freeze"),
+}
 _OF_ARMING = ("run", "arm", "armed")
 
 
@@ -36,7 +41,7 @@ class Segment:
     """The time between two marks.
 
     Attributes:
-        phase: What goes on, in one word.
+        phase: What goes on, in a word.
         whose: Colour: firmware, outgoing, freeze, silence, incoming, runner or tests.
         begin: The mark that begins it.
         end: The mark that ends it.
@@ -111,7 +116,8 @@ def _lane(cycle: int, kexec: int, marks: list[dict[str, Any]]) -> Lane:
 
 def _segment(begin: dict[str, Any], end: dict[str, Any], zero: float) -> Segment:
     what = str(begin["what"])
-    phase, whose = _PHASES.get(what, (what, "runner"))
+    usual = _PHASES.get(what, (what, "runner"))
+    phase, whose = _WITHOUT_LAST_WORDS.get((what, str(end["what"])), usual)
     return Segment(
         phase=phase,
         whose=whose,

@@ -191,6 +191,8 @@ def title(results: Sequence[dict[str, Any]], found: Sequence[str]) -> str:
     if found:
         return "Not a good run"
     passed = sum(result["verdict"] == Verdict.PASS.value for result in results)
+    if passed == len(results):
+        return f"Good: {number(passed, 'test')} passed"
     return f"Good: {passed:,} of {len(results):,} passed, the rest was skipped"
 
 

@@ -64,7 +64,7 @@ class DamageFigure {
     const {extents, extent_count: all} = this.memory;
     if (!extents.length) return null;
     const rows = extents.map((extent) => [hex(extent.offset), plural(extent.length, "byte"), extent.damage,
-      extent.detail || "", hex(extent.iova), hex(extent.physical)]);
+      extent.detail || "", extent.iova, extent.physical]);
     return this.listed(extents.length, all, "extent", ["offset", "length", "damage", "detail", "IOVA", "physical"], rows);
   }
 
@@ -102,8 +102,8 @@ class DamageFigure {
       .map((extent) => [
         `${extent.damage} from ${hex(extent.offset)} on, ${plural(extent.length, "byte")}`,
         extent.detail,
-        hex(extent.iova) && `IOVA ${hex(extent.iova)}`,
-        hex(extent.physical) && `physical ${hex(extent.physical)}`,
+        extent.iova && `IOVA ${extent.iova}`,
+        extent.physical && `physical ${extent.physical}`,
       ].filter(Boolean).join(", "));
     return [`Page ${page.toLocaleString("en")}, offset ${hex(offset)}: ${damage}`, ...details].join(". ");
   }

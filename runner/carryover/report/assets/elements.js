@@ -55,5 +55,5 @@ function plural(count, what) {
 }
 
 function hex(value) {
-  return value === null || value === undefined ? "" : `0x${BigInt(value).toString(16)}`;
+  return `0x${value.toString(16)}`;
 }

@@ -43,11 +43,12 @@ class PagesCanvas {
     const width = this.element.clientWidth;
     if (!width || width === this.width) return;
     this.width = width;
-    const columns = Math.max(width / 28, Math.sqrt(this.pages * width / 280));
-    this.columns = 2 ** Math.ceil(Math.log2(Math.max(1, columns)));
+    // A power of two, for which some 300 pixels of height are enough.
+    this.columns = Math.max(2 ** Math.ceil(Math.log2(width / 28)),
+      2 ** Math.round(Math.log2(Math.sqrt(this.pages * width / 300))));
     this.rows = Math.ceil(this.pages / this.columns);
     this.fitted = Math.min(28, width / Math.min(this.columns, this.pages));
-    this.height = Math.min(Math.max(Math.ceil(this.rows * this.fitted), 60), 420);
+    this.height = Math.min(Math.max(Math.ceil(this.rows * this.fitted), 28), 420);
     this.element.style.height = `${this.height}px`;
     this.fit();
   }
@@ -208,7 +209,7 @@ class PagesCanvas {
   }
 
   outline(page, colour) {
-    const size = Math.max(this.cell, 5);
+    const size = Math.max(this.cell, 2 * LEAST + 4); // around it, and not over it
     this.context.strokeStyle = colour;
     this.context.lineWidth = 2;
     const [x, y] = [this.center(page % this.columns), this.center(Math.floor(page / this.columns))];

@@ -21,11 +21,11 @@ class TestTable {
       button.addEventListener("click", () => this.toggle(button.dataset.verdict));
     }
     this.form.addEventListener("submit", (event) => event.preventDefault());
-    this.form.addEventListener("input", (event) => {
-      if (event.target.name) {
-        change({[event.target.name]: event.target.value}, {isStep: event.target.name !== "text"});
-      }
+    const heed = (field, event, isStep) => field.addEventListener(event, () => {
+      change({[field.name]: field.value}, {isStep});
     });
+    heed(this.form.elements.text, "input", false);
+    for (const field of this.form.querySelectorAll("select")) heed(field, "change", true);
     document.getElementById("clear").addEventListener("click", () => {
       change(Object.fromEntries(FILTERS.map((key) => [key, ""])), {isStep: true});
     });
