@@ -33,7 +33,7 @@ TEST(HiddenKernel, Warns) { WriteTo(kProvoke, "WARNING"); }
 TEST(HiddenKernel, SaysNothing) {}
 
 TEST(HiddenKernel, WarnsAsDeclared) {
-  EXPECT_KERNEL_MESSAGE(R"(WARNING: .* at lkdtm_WARNING_MESSAGE\+)");
+  EXPECT_KERNEL_MESSAGE(R"(WARNING: .*at lkdtm_WARNING_MESSAGE\+)");
   WriteTo(kProvoke, "WARNING_MESSAGE");
 }
 

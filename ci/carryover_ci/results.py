@@ -49,7 +49,7 @@ def run_in(
 def kernel_faults(lines: Iterable[dict[str, Any]]) -> list[str]:
     """What kernels complained of, by the records of results.jsonl; notices are no complaints."""
     faults = [line for line in lines if line["event"] == "kernel-fault"]
-    return [fault["text"] for fault in faults if fault["severity"] != "notice"]
+    return [fault["text"] for fault in faults if fault.get("severity") != "notice"]
 
 
 @dataclass(frozen=True)

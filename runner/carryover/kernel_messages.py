@@ -131,7 +131,10 @@ def _notice(name: str, ending: Ending, pattern: str, source: str, example: str) 
 
 
 _PANIC = Kind("panic", Severity.FATAL, Ending.END_PANIC)
-_ABI = Kind("incompatible handover", Severity.HANDOVER, Ending.LINE)
+# No fault of a kernel: the verdict is ABI_MISMATCH.
+INCOMPATIBLE = "incompatible handover"
+_ABI = Kind(INCOMPATIBLE, Severity.NOTICE, Ending.LINE)
+_ABI_PANIC = Kind(INCOMPATIBLE, Severity.NOTICE, Ending.END_PANIC)
 _OF_LUO = "kernel/liveupdate/luo_*.c"
 _OF_KHO = "kernel/liveupdate/kexec_handover.c"
 
@@ -170,7 +173,7 @@ TABLE: tuple[Row, ...] = (
         "kernel/liveupdate/luo_core.c",
         "Kernel panic - not syncing: The incoming tree failed to initialize properly [-EINVAL], "
         "disabling live update",
-        _PANIC,
+        _ABI_PANIC,
     ),
     Row(
         Meaning.PANIC,

@@ -18,6 +18,7 @@ from carryover import taint
 from carryover.errors import ProtocolError
 from carryover.events import Event
 from carryover.kernel_messages import (
+    INCOMPATIBLE,
     Ending,
     KernelMessage,
     Kind,
@@ -245,6 +246,10 @@ class KernelOracle:
         now = self._arrival(time.time())
         boot.add(boot.console.close(), now)
         boot.add(boot.log.close(), now)
+        if any(found.report.kind.name == INCOMPATIBLE for found in boot.found):
+            for found in boot.found:
+                if found.report.kind.ending is Ending.END_PANIC:
+                    found.report.severity = Severity.NOTICE  # it stops on purpose
         for found in sorted(boot.found, key=lambda one: float(one.report.stamp or 0)):
             by_log = boot.test_at(found.report.stamp)
             test = found.arrival.test if by_log is None else by_log or None

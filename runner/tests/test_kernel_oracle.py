@@ -271,6 +271,14 @@ class TestTaint:
         assert [flag.letter for flag in flags(512 | 1 << 25)] == ["W", "#25"]
 
 
+def test_a_kernel_that_stops_for_what_was_handed_over_has_no_fault(machine: Machine) -> None:
+    machine.hello("a", "kexec")
+    machine.boot("b", "verify")
+    machine.console("luo: LUO state is incompatible with 'luo-v5'", "Kernel panic - not syncing: x")
+    faults = machine.oracle.faults()
+    assert [fault.report.severity.word for fault in faults] == ["notice", "notice"]
+
+
 def test_records_that_were_overwritten_are_told(machine: Machine) -> None:
     machine.event("kernel-log-lost", records=7)
     (fault,) = machine.oracle.faults()
