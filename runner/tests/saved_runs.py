@@ -166,9 +166,18 @@ class RunBuilder:
         }
         return self._record("result", **{**fields, **more})
 
-    def fault(self, text: str, test: str | None = None) -> RunBuilder:
+    def fault(self, text: str, test: str | None = None, *more: str) -> RunBuilder:
         """A complaint of the kernel."""
-        return self._record("kernel-fault", text=text, test=test)
+        return self._record(
+            "kernel-fault",
+            text=text,
+            test=test,
+            kind="WARNING",
+            severity="fault",
+            fingerprint=f"WARNING {text}",
+            kernel="incoming",
+            lines=[text, *more],
+        )
 
     def violation(self, text: str) -> RunBuilder:
         """A complaint of a device model."""
@@ -234,7 +243,11 @@ def every_verdict(directory: Path) -> RunBuilder:
         halves=[],
         reason="this kernel does not claim `mapping`",
     )
-    run.fault("WARNING: possible recursive locking detected", "IgbContinuity.Keeps3")
+    run.fault(
+        "WARNING: possible recursive locking detected",
+        "IgbContinuity.Keeps3",
+        "swapper/0 is trying to acquire lock",
+    )
     run.violation("model nvme: doorbell of a queue that is not there")
     run.console(
         "03:00:00.000     0.000  SeaBIOS (version 1.16)\n"

@@ -75,7 +75,7 @@ def test_the_overview(browser: Browser, every: Path) -> None:
     assert first == ["PANIC"]  # worst first
 
 
-def test_a_fault_has_its_console_and_its_test(browser: Browser, every: Path) -> None:
+def test_a_fault_has_its_report_and_its_test(browser: Browser, every: Path) -> None:
     browser.open(every)
     browser.one("#complaints summary code").click()
     assert "trying to acquire lock" in browser.one("#complaints pre").text

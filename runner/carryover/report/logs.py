@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from carryover.saved_run import SavedRun
 
 _WHOLE_LOG = 48 << 10
 _FAULTS = 50
-_LINES_OF_FAULT = 40
+_LINES_OF_FAULT = 120
 _LAST_LINES = 60
 _LAST_BYTES = 16 << 10
 _LONGEST_LINE = 300
@@ -42,17 +41,18 @@ def logs(run: SavedRun, budget: int) -> list[dict[str, Any] | None]:
 
 
 def faults(run: SavedRun) -> list[dict[str, Any]]:
-    """What kernels complained of, each with the console's lines from there on."""
-    shown = run.faults[:_FAULTS]
-    lines = _from_each(run.directory / "console.log", {str(fault["text"]) for fault in shown})
+    """What kernels complained of, each report as far as the page has room for it."""
     return [
         {
             "text": fault["text"],
-            "test": fault.get("test") or "",
-            "link": link(test=fault.get("test") or ""),
-            "lines": lines.get(str(fault["text"]), []),
+            "test": fault["test"] or "",
+            "link": link(test=fault["test"] or ""),
+            "kernel": fault["kernel"],
+            "fingerprint": fault["fingerprint"],
+            "lines": [clean(line)[:_LONGEST_LINE] for line in fault["lines"][:_LINES_OF_FAULT]],
+            "cut": max(0, len(fault["lines"]) - _LINES_OF_FAULT),
         }
-        for fault in shown
+        for fault in run.faults[:_FAULTS]
     ]
 
 
@@ -93,18 +93,3 @@ def _size(path: Path | None) -> int:
         return path.stat().st_size if path else 0
     except OSError:
         return 0
-
-
-def _from_each(console: Path, texts: set[str]) -> dict[str, list[str]]:
-    """The lines of the console from the first with each text on."""
-    found: dict[str, list[str]] = {}
-    open_: list[list[str]] = []
-    with contextlib.suppress(FileNotFoundError), console.open("rb") as file:
-        for raw in file:
-            line = clean(raw.decode("utf-8", "backslashreplace").rstrip("\r\n"))
-            begun = [text for text in texts - found.keys() if text in line]
-            open_ += [found.setdefault(text, []) for text in begun]
-            for lines in open_:
-                lines.append(line[:_LONGEST_LINE])
-            open_ = [lines for lines in open_ if len(lines) < _LINES_OF_FAULT]
-    return found
