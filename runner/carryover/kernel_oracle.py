@@ -38,6 +38,7 @@ _MARK = re.compile(r"carryover: (?P<what>begin|end) (?P<half>\w+) (?P<test>\S+)$
 _LATE = 1.0
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 _TAINT = Kind("taint", Severity.FAULT, Ending.LINE)
+_OF_IOMMU = ("DMAR fault", "AMD-Vi event")
 _LOST = Kind("lost messages", Severity.NOTICE, Ending.LINE)
 _INHERITED = Kind("taint", Severity.NOTICE, Ending.LINE)
 
@@ -97,6 +98,8 @@ class _Boot:
     """One kernel, from its first line to its last."""
 
     role: Role
+    is_cold: bool = False
+    init: str = ""  # stamp of the line by which it starts user space
     boot_id: str = ""
     banner: str = ""
     console: ReportCutter = field(default_factory=ReportCutter)
@@ -133,7 +136,7 @@ class KernelOracle:
     """Takes what is observed in one power cycle, and tells what the kernels complained of."""
 
     def __init__(self) -> None:
-        self._boots = [_Boot("outgoing")]
+        self._boots = [_Boot("outgoing", is_cold=True)]
         self._running: str | None = None
         self._half = ""
 
@@ -154,6 +157,8 @@ class KernelOracle:
         if message is not None and message.meaning is Meaning.KERNEL:
             self._sign_on(one.text, when)
         boot = self._boots[-1]
+        if message is not None and message.meaning is Meaning.INIT:
+            boot.init = one.stamp
         now = self._arrival(when)
         if message is not None and message.kind is not None:
             boot.arrivals.setdefault((one.stamp, one.text.strip()), now)
@@ -184,7 +189,7 @@ class KernelOracle:
     def faults(self) -> list[KernelFault]:
         """All that was not declared, in the order in which it came. It is told once."""
         found = [fault for boot in self._boots for fault in self._of_boot(boot)]
-        self._boots = [_Boot("outgoing")]
+        self._boots = [_Boot("outgoing", is_cold=True)]
         return found
 
     def _arrival(self, when: float) -> _Arrival:
@@ -250,6 +255,9 @@ class KernelOracle:
             for found in boot.found:
                 if found.report.kind.ending is Ending.END_PANIC:
                     found.report.severity = Severity.NOTICE  # it stops on purpose
+        for found in boot.found:
+            if _is_of_firmware(boot, found.report):
+                found.report.severity = Severity.NOTICE
         for found in sorted(boot.found, key=lambda one: float(one.report.stamp or 0)):
             by_log = boot.test_at(found.report.stamp)
             test = found.arrival.test if by_log is None else by_log or None
@@ -258,6 +266,13 @@ class KernelOracle:
                 yield KernelFault(found.report, found.arrival.time, test, role, boot.banner)
         for report, arrival in _unexplained_taint(boot):
             yield KernelFault(report, arrival.time, arrival.test, arrival.role, boot.banner)
+
+
+def _is_of_firmware(boot: _Boot, report: KernelReport) -> bool:
+    """DMA that firmware has left running is refused until the device's driver resets it."""
+    if report.kind.name not in _OF_IOMMU or not boot.is_cold or not report.stamp:
+        return False
+    return bool(boot.init) and float(report.stamp) < float(boot.init)
 
 
 def _is_expected(boot: _Boot, report: KernelReport, test: str | None) -> bool:

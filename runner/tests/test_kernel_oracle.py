@@ -279,6 +279,20 @@ def test_a_kernel_that_stops_for_what_was_handed_over_has_no_fault(machine: Mach
     assert [fault.report.severity.word for fault in faults] == ["notice", "notice"]
 
 
+def test_what_firmware_left_running_is_a_notice() -> None:
+    machine = Machine()
+    machine.console("Linux version 7.3.4 (x)", at=0.0)
+    machine.console(FAULT, at=2.0)
+    machine.console("Run /init as init process", at=3.0)
+    machine.console(FAULT, at=3.5)
+    machine.hello("a", "kexec")
+    machine.console("Linux version 7.3.4 (x)", at=0.0)
+    machine.console(FAULT, at=2.0)
+    machine.console("Run /init as init process", at=3.0)
+    severities = [fault.report.severity.word for fault in machine.oracle.faults()]
+    assert severities == ["notice", "fault", "fault"]
+
+
 def test_records_that_were_overwritten_are_told(machine: Machine) -> None:
     machine.event("kernel-log-lost", records=7)
     (fault,) = machine.oracle.faults()
