@@ -18,6 +18,7 @@
 #include "fixtures/device_file/freeze_test.h"
 #include "fixtures/device_file/in_flight.h"
 #include "fixtures/igb/igb_file.h"
+#include "fixtures/kernel_log/expected_message.h"
 #include "fixtures/soak/soak.h"
 
 namespace carryover {
@@ -94,6 +95,7 @@ class VfioFreezeContention : public FreezeTest {
   class WithoutReset {
    public:
     explicit WithoutReset(std::filesystem::path method) : method_(std::move(method)) {
+      ALLOW_KERNEL_MESSAGE(": freeze: the device could not be reset");
       WriteQuietly(method_, "\n");
     }
     WithoutReset(const WithoutReset&) = delete;

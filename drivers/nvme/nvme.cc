@@ -64,6 +64,7 @@ class NvmeEngine final : public Engine {
   [[nodiscard]] Result<void> StartQueues(Deadline deadline);
   [[nodiscard]] Result<void> CreateInterruptQueue(unsigned vector);
   [[nodiscard]] Result<void> InterruptBy(unsigned vector);
+  void ReleaseInterrupts();
   void StoreLivePositions();
   [[nodiscard]] Iova At(std::size_t offset) const { return rings_.iova + offset; }
   [[nodiscard]] Iova ListOf(std::uint32_t slot) const {
@@ -186,10 +187,18 @@ Result<void> NvmeEngine::CreateInterruptQueue(unsigned vector) {
   return created;
 }
 
-// A completion queue keeps the vector that it was created with.
+void NvmeEngine::ReleaseInterrupts() {
+  bool any = false;
+  while (interrupt_queue_->Take()) any = true;
+  if (any) interrupt_queue_->Release();
+}
+
+// A completion queue keeps the vector that it was created with. QEMU's controller raises that once
+// more when it deletes queues with completions that were not released.
 Result<void> NvmeEngine::InterruptBy(unsigned vector) {
   if (interrupt_queue_ && interrupt_vector_ == vector) return {};
   if (interrupt_queue_) {
+    ReleaseInterrupts();
     auto deleted = controller_->DeleteQueues(kInterruptQueue, Deadline::After(kAdminPatience));
     if (!deleted) return deleted;
   }
@@ -310,9 +319,7 @@ Result<void> NvmeEngine::RaiseInterrupt(unsigned vector) {
   auto ready = InterruptBy(vector);
   StoreLivePositions();
   if (!ready) return ready;
-  bool any = false;
-  while (interrupt_queue_->Take()) any = true;
-  if (any) interrupt_queue_->Release();
+  ReleaseInterrupts();
   if (interrupt_queue_->full()) {
     return Fail(ENOSPC, fmt::format("nvme: {} interrupts were asked for, and have not come",
                                     interrupt_queue_->outstanding()));

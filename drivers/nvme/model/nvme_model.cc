@@ -436,6 +436,13 @@ NvmeModel::Status NvmeModel::DeleteQueue(const Command& command) {
       })) {
     return refuse(kInvalidQueueDeletion, "a submission queue uses it");
   }
+  if (!completion) {
+    // As QEMU's controller does.
+    const Queue& told = completion_queues_.at(queues.at(id).completion_queue);
+    if (told.interrupts && told.head != told.tail) {
+      host().Raise(InterruptKind::kMsix, told.vector);
+    }
+  }
   queues.erase(id);
   return kSuccess;
 }
