@@ -67,8 +67,9 @@ Result<void> WriteHolderFile() {
     outcome = work();
   }
   if (outcome.hold) {
-    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)dup2(null, fd);
+    if (const int null = open("/dev/null", O_RDWR | O_CLOEXEC); null >= 0) {
+      for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)dup2(null, fd);
+    }
   }
   const auto code = static_cast<char>(outcome.code);
   (void)!write(report, &code, 1);

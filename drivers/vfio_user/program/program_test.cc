@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -94,6 +95,10 @@ class ModelProgram : public testing::Test {
 
   [[nodiscard]] static UniqueFd SocketTo(const std::string& path, int type) {
     UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+    if (!fd.valid()) {
+      ADD_FAILURE() << "socket(): errno " << errno;
+      return fd;
+    }
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (type == SOCK_DGRAM) {  // any name of its own
