@@ -26,6 +26,7 @@ named here are pytest's (-k, -m, -x, ...) or the runner's (--carryover-out, ...)
 
 exit status:
 """
+_WIDE = 10_000  # columns
 _COMPARE_EPILOG = """\
 exit status:
   0  B is not worse
@@ -136,7 +137,10 @@ def _compare(options: argparse.Namespace) -> int:
         runs = {"a": str(a.directory), "b": str(b.directory)}
         sys.stdout.write(json.dumps({**runs, **comparison.as_dict()}, indent=1) + "\n")
     else:
-        Console(highlight=False).print(comparison_text(a, b, comparison), soft_wrap=True)
+        # A line for each change, whatever its length, unless somebody looks on.
+        width = None if sys.stdout.isatty() else _WIDE
+        console = Console(highlight=False, width=width)
+        console.print(comparison_text(a, b, comparison), soft_wrap=True)
     return 1 if comparison.is_worse else 0
 
 

@@ -67,6 +67,8 @@ def _counts(run: SavedRun) -> Text:
 def _block(title: str, rows: Iterable[list[Text]]) -> Iterator[RenderableType]:
     table = Table.grid(padding=(0, 2))
     for row in rows:
+        for text in row:
+            text.overflow = "fold"  # a name that is cut is none
         table.add_row("", *row)
     if table.row_count:
         yield Text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def run(
     return SavedRun(Path("out"), {}, list(results), marks or [], said, forbidden, None, remark)
 
 
-def shown(a: SavedRun, b: SavedRun, comparison: Comparison) -> str:
-    console = Console(file=io.StringIO(), width=200, highlight=False)
+def shown(a: SavedRun, b: SavedRun, comparison: Comparison, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(comparison_text(a, b, comparison), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -163,6 +164,15 @@ def test_a_run_that_was_cut_short_is_said_to_be() -> None:
     assert "out: the run was cut short" in shown(a, b, comparison)
 
 
+def test_no_name_is_cut() -> None:
+    name = f"VfioIncomingRules.{'Quite' * 12}Long"
+    a, b = run(result(name)), run(result(name, "FAIL"))
+    assert name in shown(a, b, compare(a, b))
+    narrow = shown(a, b, compare(a, b), width=60)
+    assert "\u2026" not in narrow
+    assert Counter(narrow)["Q"] >= 12  # folded
+
+
 def test_the_command(fake: FakeBench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fake.out = tmp_path / "a"
     fake.run_tests("Memory.Passes", "Rules.MakesTheKernelWarn")
@@ -176,6 +186,7 @@ def test_the_command(fake: FakeBench, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "kernel messages only in B (1)" in text
     assert "tests only in A (1)" in text
     assert "Linux 7.3.4-fake" in text
+    assert "WARNING: possible recursive locking detected" in text
     assert main(["compare", "--json", "--relative", "2", "--seconds", "3", a, b]) == 1
     said = json.loads(capsys.readouterr().out)
     assert said["only_in_b"] == {"Rules.Passes": "PASS"}
