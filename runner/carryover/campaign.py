@@ -238,7 +238,7 @@ class Campaign:
         faults = self._strategy.watch.health.faults
         if faults and batch.running is not None:
             said = said or "the program ended in the middle of a half"
-            raise ProgramDied(f"{said}, after the kernel said: {faults[-1].text}")
+            raise ProgramDied(f"{said}, after the kernel said: {faults[-1]}")
 
     def _verify(self, batch: Batch) -> Results:
         names = batch.armed()
@@ -253,7 +253,7 @@ class Campaign:
                 reason = ended.said or f"`verify` ended with {ended.exit_code}"
                 self._check_kernel_fault(reason, batch)
                 if faults := self._strategy.watch.health.faults:
-                    reason = f"{reason}, after the kernel said: {faults[-1].text}"
+                    reason = f"{reason}, after the kernel said: {faults[-1]}"
                 yield from batch.decide_all(batch.names(continuity=True), Verdict.INFRA, reason)
             said = [ended.said]
             if ended.has_error("handover-refused"):

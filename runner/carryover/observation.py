@@ -77,21 +77,6 @@ class ReaderFailed:
 Observation = ConsoleLine | MachineEvent | MachineGone | ProgramEvent | ProgramGone | ReaderFailed
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What a kernel complained of itself, and survived.
-
-    Attributes:
-        text: Its first line.
-        time: Wall clock (time.time()) when that was read.
-        test: The test that had begun a half then, and not ended it; None between halves.
-    """
-
-    text: str
-    time: float
-    test: str | None
-
-
 class Crashed(Exception):
     """The machine has died. `verdict` says how."""
 
@@ -111,23 +96,17 @@ class Health:
     def __init__(self) -> None:
         self.crash: Crashed | None = None
         self.settled = False
-        self.faults: list[Fault] = []
+        self.faults: list[str] = []  # first lines of what it survived; the oracle has them whole
         self.kernels: list[str] = []
         self.kernel_is_expected = True  # a kernel's sign-on is no surprise
         self.firmware_is_expected = True
         self.incompatible = ""  # what the kernel said of data that it does not understand
         self._shutdown: str | None = None
-        self._running: str | None = None
 
     def observe(self, seen: Observation) -> None:
         """Takes one observation into account."""
         if isinstance(seen, ConsoleLine) and seen.message is not None:
-            self._observe_message(seen.message, seen.time)
-        elif isinstance(seen, ProgramEvent):
-            if seen.event.kind == "start":
-                self._running = seen.event.text("name")
-            elif seen.event.kind in ("finish", "hello"):
-                self._running = None
+            self._observe_message(seen.message)
         elif isinstance(seen, MachineEvent):
             if seen.name == "SHUTDOWN":
                 self._shutdown = str(seen.data.get("reason", "unknown"))
@@ -136,7 +115,7 @@ class Health:
         elif isinstance(seen, MachineGone):
             self._observe_end(seen)
 
-    def _observe_message(self, message: KernelMessage, when: float) -> None:
+    def _observe_message(self, message: KernelMessage) -> None:
         meaning = message.meaning
         if meaning is Meaning.ABI:
             self.incompatible = message.text
@@ -152,7 +131,7 @@ class Health:
         elif meaning is Meaning.PANIC_END:
             self.settled = self.crash is not None
         elif meaning is Meaning.FAULT:
-            self.faults.append(Fault(message.text, when, self._running))
+            self.faults.append(message.text)
         elif meaning is Meaning.FIRMWARE and not self.firmware_is_expected:
             self._die(Verdict.RESET, f"the firmware started again: {message.text}")
         elif meaning is Meaning.KERNEL:
@@ -174,7 +153,7 @@ class Health:
     def _die(self, verdict: Verdict, reason: str) -> None:
         if self.crash is None:  # the first sign is the cause; what follows are consequences
             if self.faults and verdict in (Verdict.PANIC, Verdict.RESET):
-                reason = f"{reason} (before it: {self.faults[-1].text})"
+                reason = f"{reason} (before it: {self.faults[-1]})"
             self.crash = Crashed(verdict, reason)
 
 

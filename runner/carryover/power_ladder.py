@@ -104,7 +104,7 @@ class PowerLadder:
             if rung.act is not None:
                 self._journal("recover", rung=rung.name, why=why)
                 for fault in watch.begin_anew().faults:
-                    self._tell(f"kernel fault: {fault.text}")
+                    self._tell(f"kernel fault: {fault}")
                 came_back, outcome = self._try(rung.act, rung.name, watch, boot_id)
             attempts.append(Attempt(rung.name, outcome, time.monotonic() - begin))
             self._tell(str(attempts[-1]))
