@@ -103,16 +103,8 @@ def run_tests(
     now = {"CARRYOVER_STARTED": str(time.time())}  # from where its log counts
     environment = {**os.environ, **bench.environment(), **boot, **now}
     if selection.deploy:
-        log = out / "deploy.log"
         command = ["bash", "-c", selection.deploy]
-        with progress.step("deploy") as step:
-            status = run_logged(
-                command,
-                log,
-                lambda line: step.update(line.strip()[:70]),
-                folder=ROOT,
-                environment=environment,
-            )
+        status, log = run_in(out, command, environment, "deploy", progress, "deploy.log")
         if status != 0:
             trouble = f"--deploy ended with {status}: {_tail(log.read_text(), 1)}; see {log}"
             return Run(trouble=trouble, seconds=time.monotonic() - started, folder=str(out))

@@ -29,12 +29,13 @@ def run_in(
     environment: Mapping[str, str],
     name: str,
     progress: Progress,
+    log_name: str = "bench.log",
 ) -> tuple[int, Path]:
     """Runs `command`, with its output in `folder`, as a step of this name.
 
     Returns its exit status and its log.
     """
-    log = folder / "bench.log"
+    log = folder / log_name
     with progress.step(name) as step:
         status = run_logged(
             command,
