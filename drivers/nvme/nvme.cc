@@ -187,18 +187,19 @@ Result<void> NvmeEngine::CreateInterruptQueue(unsigned vector) {
   return created;
 }
 
+// QEMU's controller raises a vector once more when it deletes queues with completions that were not
+// released.
 void NvmeEngine::ReleaseInterrupts() {
+  if (!interrupt_queue_) return;
   bool any = false;
   while (interrupt_queue_->Take()) any = true;
   if (any) interrupt_queue_->Release();
 }
 
-// A completion queue keeps the vector that it was created with. QEMU's controller raises that once
-// more when it deletes queues with completions that were not released.
+// A completion queue keeps the vector that it was created with.
 Result<void> NvmeEngine::InterruptBy(unsigned vector) {
   if (interrupt_queue_ && interrupt_vector_ == vector) return {};
   if (interrupt_queue_) {
-    ReleaseInterrupts();
     auto deleted = controller_->DeleteQueues(kInterruptQueue, Deadline::After(kAdminPatience));
     if (!deleted) return deleted;
   }
@@ -316,10 +317,10 @@ Result<bool> NvmeEngine::Reap() {
 // A read of a block that is ours, into memory that is not looked at: unlike a flush it changes
 // nothing on the disk, and unlike a compare it does not depend on what is there.
 Result<void> NvmeEngine::RaiseInterrupt(unsigned vector) {
+  ReleaseInterrupts();
   auto ready = InterruptBy(vector);
   StoreLivePositions();
   if (!ready) return ready;
-  ReleaseInterrupts();
   if (interrupt_queue_->full()) {
     return Fail(ENOSPC, fmt::format("nvme: {} interrupts were asked for, and have not come",
                                     interrupt_queue_->outstanding()));
