@@ -10,18 +10,17 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import attr
-import yaml
-from labgrid.exceptions import InvalidConfigError, NoConfigFoundError
 from labgrid.factory import target_factory
-from labgrid.util.yaml import load
 
 # labgrid finds the classes that an environment names once they are imported.
 from carryover import bench, ipmi_power, redfish_power, remote, strategy  # noqa: F401
 from carryover.errors import BadInput
+from carryover.located_yaml import Located, load
 from carryover.models import MODELS
 
 _TOP = ("targets", "images", "tools", "paths", "options", "imports", "features")
@@ -29,92 +28,127 @@ _TARGET = ("resources", "drivers", "options", "features")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 
+@dataclass(frozen=True)
+class _Spot:
+    """A value in the file: where it is, in words and by line."""
+
+    file: Path
+    line: int
+    where: str = ""
+
+    def refused(self, what: str) -> BadInput:
+        where = f"{self.where}: " if self.where else ""
+        return BadInput(f"{self.file}:{self.line}: {where}{what}")
+
+    def wrong(self, said: str) -> BadInput:
+        return BadInput(f"{self.file}:{self.line}: {self.where}{said}")
+
+    def under(self, mapping: Located, key: str) -> _Spot:
+        """The value of a key of this mapping, which need not be there."""
+        where = f"{self.where}.{key}" if self.where else key
+        return _Spot(self.file, mapping.lines.get(key, mapping.line), where)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One resource or driver."""
+
+    cls: str
+    arguments: Located
+    spot: _Spot
+
+
 def check(path: Path, *, files: bool) -> None:
     """Checks the file's keys and values, and with `files` that what it names is there.
 
     Raises:
-        BadInput: Says which key of which file is wrong, and what was probably meant.
+        BadInput: Says which key in which line is wrong, and what was probably meant.
     """
     data = check_targets(path)
+    top = _Spot(path, data.line)
+    targets = top.under(data, "targets")
     if "main" not in data["targets"]:
-        raise BadInput(f"{path}: targets: a target named `main` is needed")
-    drivers = data["targets"]["main"].get("drivers") or {}
-    if "KexecStrategy" not in {cls for cls, _ in _entries(path, "targets.main.drivers", drivers)}:
-        raise BadInput(f"{path}: targets.main.drivers: a KexecStrategy is needed")
+        raise targets.refused("a target named `main` is needed")
+    main = data["targets"]["main"]
+    drivers = targets.under(data["targets"], "main").under(main, "drivers")
+    if "KexecStrategy" not in {entry.cls for entry in _entries(drivers, main.get("drivers") or [])}:
+        raise drivers.refused("a KexecStrategy is needed")
     if files:
-        _check_files(path, data)
+        _check_files(top, data)
 
 
-def check_targets(path: Path) -> dict[str, Any]:
+def check_targets(path: Path) -> Located:
     """Checks the keys and values of all targets, which may serve for anything; returns the file.
 
     Raises:
         BadInput: As check().
     """
     data = _load(path)
-    _known(path, "", data, _TOP)
-    targets = data.get("targets")
-    if not isinstance(targets, dict):
-        raise BadInput(f"{path}: targets is {targets!r}, a mapping was meant")
+    top = _Spot(path, data.line)
+    _known(top, data, _TOP)
+    targets, spot = data.get("targets"), top.under(data, "targets")
+    if not isinstance(targets, Located):
+        raise spot.wrong(f" is {targets!r}, a mapping was meant")
     for name, target in targets.items():
-        where = f"targets.{name}"
-        if not isinstance(target, dict):
-            raise BadInput(f"{path}: {where} is {target!r}, a mapping was meant")
-        _known(path, where, target, _TARGET)
+        of_target = spot.under(targets, name)
+        if not isinstance(target, Located):
+            raise of_target.wrong(f" is {target!r}, a mapping was meant")
+        _known(of_target, target, _TARGET)
         for kind in ("resources", "drivers"):
-            for cls, arguments in _entries(path, f"{where}.{kind}", target.get(kind) or {}):
-                _check_class(path, f"{where}.{kind}.{cls}", cls, arguments, kind)
-        _check_devices(path, f"targets.{name}.resources", target.get("resources") or {})
+            entries = list(_entries(of_target.under(target, kind), target.get(kind) or []))
+            for entry in entries:
+                _check_class(entry, kind)
+            _check_devices(entries)
     return data
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> Located:
     try:
-        with path.open(encoding="utf-8") as file:
-            data = load(file)
+        data = load(path)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}; give an environment file by --lg-env") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not YAML: {error}") from error
-    except (InvalidConfigError, NoConfigFoundError) as error:
-        raise BadInput(f"{path}: {error}") from error
-    if not isinstance(data, dict):
+    if not isinstance(data, Located):
         raise BadInput(f"{path}: a mapping with `targets:` was meant")
     return data
 
 
-def _entries(path: Path, where: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _entries(spot: _Spot, value: Any) -> Iterator[_Entry]:
     """Class and arguments of each entry, in both ways that labgrid lets them be written."""
-    if isinstance(value, dict):
-        pairs = list(value.items())
+    if isinstance(value, Located):
+        found = [(cls, arguments, spot.under(value, cls)) for cls, arguments in value.items()]
     elif isinstance(value, list):
-        pairs = []
+        found = []
         for item in value:
-            if not isinstance(item, dict) or (len(item) != 1 and "cls" not in item):
-                raise BadInput(f"{path}: {where}: {item!r}, `- CLASS: {{...}}` was meant")
+            if not isinstance(item, Located) or (len(item) != 1 and "cls" not in item):
+                line = item.line if isinstance(item, Located) else spot.line
+                at = _Spot(spot.file, line, spot.where)
+                raise at.refused(f"{item!r}, `- CLASS: {{...}}` was meant")
             if "cls" in item:
-                pairs.append((item["cls"], {k: v for k, v in item.items() if k != "cls"}))
-            else:
-                pairs += item.items()
+                cls = str(item["cls"])
+                rest = [(key, argument) for key, argument in item.items() if key != "cls"]
+                at = _Spot(spot.file, item.line, f"{spot.where}.{cls}")
+                found.append((cls, Located(rest, item.line, item.lines), at))
+                continue
+            found += [(cls, arguments, spot.under(item, cls)) for cls, arguments in item.items()]
     else:
-        raise BadInput(f"{path}: {where} is {value!r}, a mapping or a list was meant")
-    for cls, arguments in pairs:
-        if not isinstance(arguments, dict):
-            raise BadInput(f"{path}: {where}.{cls} is {arguments!r}, a mapping was meant ({{}})")
-        yield str(cls), arguments
+        raise spot.wrong(f" is {value!r}, a mapping or a list was meant")
+    for cls, arguments, at in found:
+        if not isinstance(arguments, Located):
+            raise at.wrong(f" is {arguments!r}, a mapping was meant ({{}})")
+        yield _Entry(str(cls), arguments, at)
 
 
-def _check_class(path: Path, where: str, cls: str, arguments: dict[str, Any], kind: str) -> None:
+def _check_class(entry: _Entry, kind: str) -> None:
     known = target_factory.resources if kind == "resources" else target_factory.drivers
+    cls, arguments, spot = entry.cls, entry.arguments, entry.spot
     if cls not in known:
-        raise BadInput(f"{path}: {where}: labgrid has no such {kind[:-1]}{_meant(cls, known)}")
+        raise spot.refused(f"labgrid has no such {kind[:-1]}{_meant(cls, known)}")
     fields = {f.name: f for f in attr.fields(known[cls]) if f.init and f.name != "target"}
-    accepted = [*fields, "name", "cls", *(["bindings"] if kind == "drivers" else [])]
-    _known(path, where, arguments, accepted)
+    _known(spot, arguments, [*fields, "name", *(["bindings"] if kind == "drivers" else [])])
     for name, field in fields.items():
         if name not in arguments:
             if field.default is attr.NOTHING and name != "name":
-                raise BadInput(f"{path}: {where}: `{name}` is missing")
+                raise spot.refused(f"`{name}` is missing")
             continue
         try:
             value = field.converter(arguments[name]) if field.converter else arguments[name]
@@ -122,37 +156,42 @@ def _check_class(path: Path, where: str, cls: str, arguments: dict[str, Any], ki
                 field.validator(None, field, value)
         except (TypeError, ValueError) as error:
             said = str(error.args[0]) if error.args else str(error)
-            raise BadInput(
-                f"{path}: {where}.{name} is {arguments[name]!r}: {said.partition(' (got')[0]}"
-            ) from error
+            said = said.partition(" (got")[0]
+            at = spot.under(arguments, name)
+            raise at.wrong(f" is {arguments[name]!r}: {said}") from error
 
 
-def _check_devices(path: Path, where: str, resources: Any) -> None:
-    seen = set()
-    for cls, arguments in _entries(path, where, resources):
-        if cls == "PciTestDevice":
-            address = arguments["address"]
+def _check_devices(entries: list[_Entry]) -> None:
+    seen: dict[str, int] = {}
+    for entry in entries:
+        if entry.cls == "PciTestDevice":
+            address = entry.arguments["address"]
             if address in seen:
-                raise BadInput(f"{path}: {where}: PciTestDevice {address} is listed twice")
-            seen.add(address)
+                before = f"it is in line {seen[address]} already"
+                raise entry.spot.refused(f"device {address} is listed twice; {before}")
+            seen[address] = entry.spot.line
 
 
-def _check_files(path: Path, data: dict[str, Any]) -> None:
+def _check_files(top: _Spot, data: Located) -> None:
     for name in sorted({*_variables(data)} - {MODELS}):
         if name not in os.environ:
             raise BadInput(
-                f"{path}: ${name} is named there and not set; `ci/bench` sets all that "
+                f"{top.file}: ${name} is named there and not set; `ci/bench` sets all that "
                 "ci/bench.yaml needs"
             )
     for kind in ("images", "tools"):
-        for name, value in (data.get(kind) or {}).items():
+        named = data.get(kind) or Located()
+        spot = top.under(data, kind)
+        if not isinstance(named, Located):
+            raise spot.wrong(f" is {named!r}, a mapping was meant")
+        for name, value in named.items():
             file = Path(os.path.expandvars(str(value))).expanduser()
             if not file.is_absolute():
-                file = path.parent / file
+                file = top.file.parent / file
             if not file.is_file():
-                raise BadInput(f"{path}: {kind}.{name}: there is no file {file}; build it first")
+                raise spot.under(named, name).refused(f"there is no file {file}; build it first")
             if kind == "tools" and not os.access(file, os.X_OK):
-                raise BadInput(f"{path}: {kind}.{name}: {file} cannot be executed")
+                raise spot.under(named, name).refused(f"{file} cannot be executed")
 
 
 def _variables(value: Any) -> Iterator[str]:
@@ -167,12 +206,12 @@ def _variables(value: Any) -> Iterator[str]:
             yield from _variables(item)
 
 
-def _known(path: Path, where: str, mapping: dict[str, Any], known: Iterable[str]) -> None:
+def _known(spot: _Spot, mapping: Located, known: Iterable[str]) -> None:
     known = list(known)
     for key in mapping:
         if key not in known:
-            prefix = f"{where}: " if where else ""
-            raise BadInput(f"{path}: {prefix}unknown key `{key}`{_meant(str(key), known)}")
+            at = _Spot(spot.file, mapping.lines[key], spot.where)
+            raise at.refused(f"unknown key `{key}`{_meant(str(key), known)}")
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

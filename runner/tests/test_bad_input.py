@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest import FakeBench, Run
 from fake import machine  # noqa: F401
@@ -43,7 +45,8 @@ def assert_refused(run: Run, *parts: str) -> None:
         ("- FakeSSH: {}", "- FakeSSH:", ["FakeSSH is None", "a mapping was meant"]),
         ("qemu_bin: qemu,", "qemu_bin: qemu, extra_args: -bios $CARRYOVER_NOTHING,",
          ["$CARRYOVER_NOTHING is named there and not set"]),
-        ("targets:", "images: {kernel: /nowhere/bzImage}\ntargets:", ["no file /nowhere/bzImage"]),
+        ("targets:", "images: {kernel: /nowhere/bzImage}\ntargets:",
+         ["yaml:2: images.kernel: there is no file /nowhere/bzImage"]),
         ("targets:", "tools: {qemu: /etc/passwd}\ntargets:", ["/etc/passwd cannot be executed"]),
     ],
 )  # fmt: skip
@@ -53,15 +56,44 @@ def test_environment(fake: FakeBench, old: str, new: str, parts: list[str]) -> N
     fake.environment.write_text(text.replace(old, new))
     with pytest.raises(BadInput) as refused:
         check(fake.environment, files=True)
-    for part in ["environment.yaml: ", *parts]:
+    for part in parts:
         assert part in str(refused.value)
+    assert str(fake.environment) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("targets:\n  main:\n    drivers:\n    - FakeSSH: {}\n      x: 1\n",
+         "4: targets.main.drivers: {'FakeSSH': {}, 'x': 1}, `- CLASS: {...}` was meant"),
+        ("targets:\n  main:\n    driver: []\n",
+         "3: targets.main: unknown key `driver`; was `drivers` meant?"),
+        ("targets:\n  main:\n    resources:\n    - cls: PciTestDevice\n      id: 8086:10c9\n"
+         "      address: '01:00.0'\n",
+         "6: targets.main.resources.PciTestDevice.address is '01:00.0'"),
+        ("targets:\n  main:\n    resources:\n      NetworkService:\n        address: a\n"
+         "        user: b\n", "6: targets.main.resources.NetworkService: unknown key `user`"),
+        ("targets: {}\n\ntargets: {}\n", "3: key `targets` is there already, in line 1"),
+        ("# a comment\n\ntargets: []\n", "3: targets is [], a mapping was meant"),
+        ("targets:\n  main: [1]\n", "2: targets.main is [1], a mapping was meant"),
+        ("targets:\n  main:\n    drivers: 7\n", "3: targets.main.drivers is 7, a mapping or"),
+        ("images: 1\ntargets:\n  main:\n    drivers:\n    - KexecStrategy: {program: a, kernel: b, "
+         "append: c}\n", "1: images is 1, a mapping was meant"),
+    ],
+)  # fmt: skip
+def test_the_line_is_told(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "environment.yaml"
+    file.write_text(text)
+    with pytest.raises(BadInput) as refused:
+        check(file, files=True)
+    assert str(refused.value).startswith(f"{file}:{said}")
 
 
 def test_a_malformed_environment_ends_the_run(fake: FakeBench) -> None:
     text = fake.environment.read_text()
     fake.environment.write_text(text.replace("boot_limit", "boot_limt"))
     run = fake.run("-k", "Passes")
-    assert_refused(run, "environment.yaml: targets.main.drivers.KexecStrategy: unknown key")
+    assert_refused(run, "environment.yaml:14: targets.main.drivers.KexecStrategy: unknown key")
     assert not (run.out / "results.jsonl").exists()
 
 
