@@ -18,7 +18,17 @@ import attr
 from labgrid.factory import target_factory
 
 # labgrid finds the classes that an environment names once they are imported.
-from carryover import bench, ipmi_power, redfish_power, remote, strategy  # noqa: F401
+from carryover import (  # noqa: F401
+    bench,
+    deployer,
+    ipmi_power,
+    lab_machine,
+    redfish_power,
+    remote,
+    serial_console,
+    sol_console,
+    strategy,
+)
 from carryover.errors import BadInput
 from carryover.located_yaml import Located, load
 from carryover.models import MODELS
