@@ -11,10 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from carryover import kcidb, report
+from carryover import kcidb, place_command, report
 from carryover.compare import Thresholds, compare
 from carryover.comparison_text import comparison_text
-from carryover.errors import BadInput, OutputFailed
+from carryover.errors import BadInput, Infrastructure
 from carryover.exit_codes import ExitCode
 from carryover.journal import close_left_over
 from carryover.run_command import run
@@ -45,13 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     _add_report(verbs)
     _add_close(verbs)
     _add_kcidb(verbs)
+    _add_place(verbs)
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.takes_more:
         parser.error(f"{options.verb}: unknown argument {rest[0]}")
     options.rest = rest
     try:
         code: int = options.function(options)
-    except (BadInput, OutputFailed) as error:
+    except (BadInput, Infrastructure) as error:
         Console(stderr=True).print(f"carryover: {error}", style="red", soft_wrap=True, markup=False)
         return ExitCode.BAD_INPUT if isinstance(error, BadInput) else ExitCode.INFRA
     except KeyboardInterrupt:
@@ -90,7 +91,39 @@ def _add_run(verbs: Any) -> None:
         action="store_true",
         help="print one JSON object in the end, and all else on standard error",
     )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--place", default="", metavar="NAME", help="on this place of labgrid's coordinator"
+    )
+    _add_tag(which, "on a place that has this tag")
+    _add_coordinator(parser)
+    _add_wait(parser, 0.0)
     parser.set_defaults(takes_more=True)
+
+
+def _add_tag(parser: Any, help_: str) -> None:
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="KEY=VALUE", help=f"{help_}; may be repeated"
+    )
+
+
+def _add_coordinator(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--coordinator",
+        default="",
+        metavar="HOST[:PORT]",
+        help="of labgrid (default: $LG_COORDINATOR, or port 20408 of this machine)",
+    )
+
+
+def _add_wait(parser: argparse.ArgumentParser, usual: float) -> None:
+    parser.add_argument(
+        "--wait",
+        type=_threshold,
+        default=usual,
+        metavar="SECONDS",
+        help=f"for a place that somebody else has (default: {usual:g})",
+    )
 
 
 def _add_compare(verbs: Any) -> None:
@@ -188,6 +221,22 @@ def _add_kcidb(verbs: Any) -> None:
     parser.add_argument(
         "--repository", default="", metavar="URL", help="where the commit is from (https)"
     )
+
+
+def _add_place(verbs: Any) -> None:
+    parser = _verb(
+        verbs, "place", None, help="places of labgrid's coordinator: which are sick, which are well"
+    )
+    what = parser.add_subparsers(dest="what", required=True)
+    listing = _verb(what, "list", place_command.list_places, help="print all places")
+    _add_tag(listing, "only those that have this tag")
+    _add_coordinator(listing)
+    well = _verb(what, "well", place_command.well, help="the place may be used (again)")
+    sick = _verb(what, "sick", place_command.sick, help="nobody is to get the place")
+    for parser in (well, sick):
+        parser.add_argument("place", metavar="NAME")
+        _add_coordinator(parser)
+    sick.add_argument("reason", nargs="+", metavar="REASON", help="for the place's comment")
 
 
 def _kcidb(options: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ labgrid by itself warns of an unknown key and goes on, and ends with a traceback
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import attr
 from labgrid.factory import target_factory
+from labgrid.util.yaml import resolve_templates
 
 # labgrid finds the classes that an environment names once they are imported.
 from carryover import (  # noqa: F401
@@ -32,6 +32,7 @@ from carryover import (  # noqa: F401
 from carryover.errors import BadInput
 from carryover.located_yaml import Located, load
 from carryover.models import MODELS
+from carryover.nearest import meant
 
 _TOP = ("targets", "images", "tools", "paths", "options", "imports", "features")
 _TARGET = ("resources", "drivers", "options", "features")
@@ -87,6 +88,28 @@ def check(path: Path, *, files: bool) -> None:
         _check_files(top, data)
 
 
+def check_place(path: Path, place: str) -> None:
+    """Checks that the resources of target `main` are those of this place of the coordinator.
+
+    Raises:
+        BadInput: The environment names no place, or another one.
+    """
+    data = check_targets(path)
+    main = data["targets"].get("main") or Located()
+    spot = _Spot(path, data["targets"].lines.get("main", data.line), "targets.main.resources")
+    named = [
+        entry.arguments["name"]
+        for entry in _entries(spot, main.get("resources") or [])
+        if entry.cls == "RemotePlace"
+    ]
+    if place not in named:
+        has = f"its place is {named[0]}" if named else "it has no RemotePlace"
+        raise spot.refused(
+            f"{has}, and the run is to be on {place}; "
+            "`- RemotePlace: {name: !template $LG_PLACE}` stands for the place that was asked for"
+        )
+
+
 def check_targets(path: Path) -> Located:
     """Checks the keys and values of all targets, which may serve for anything; returns the file.
 
@@ -119,7 +142,21 @@ def _load(path: Path) -> Located:
         raise BadInput(f"{path}: {error.strerror}; give an environment file by --lg-env") from error
     if not isinstance(data, Located):
         raise BadInput(f"{path}: a mapping with `targets:` was meant")
+    _put_variables_in(path, data)
     return data
+
+
+def _put_variables_in(path: Path, data: Located) -> None:
+    """``!template``, as labgrid's Config does it."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("LG_")}
+    try:
+        resolve_templates(data, {**variables, "BASE": str(path.parent.absolute())})
+    except KeyError as error:
+        name = error.args[0]
+        remedy = "give --place NAME or --tag KEY=VALUE" if name == "LG_PLACE" else "set it"
+        raise BadInput(f"{path}: ${name} is named there and not set; {remedy}") from error
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from error
 
 
 def _entries(spot: _Spot, value: Any) -> Iterator[_Entry]:
@@ -152,7 +189,7 @@ def _check_class(entry: _Entry, kind: str) -> None:
     known = target_factory.resources if kind == "resources" else target_factory.drivers
     cls, arguments, spot = entry.cls, entry.arguments, entry.spot
     if cls not in known:
-        raise spot.refused(f"labgrid has no such {kind[:-1]}{_meant(cls, known)}")
+        raise spot.refused(f"labgrid has no such {kind[:-1]}{meant(cls, known)}")
     fields = {f.name: f for f in attr.fields(known[cls]) if f.init and f.name != "target"}
     _known(spot, arguments, [*fields, "name", *(["bindings"] if kind == "drivers" else [])])
     for name, field in fields.items():
@@ -221,9 +258,4 @@ def _known(spot: _Spot, mapping: Located, known: Iterable[str]) -> None:
     for key in mapping:
         if key not in known:
             at = _Spot(spot.file, mapping.lines[key], spot.where)
-            raise at.refused(f"unknown key `{key}`{_meant(str(key), known)}")
-
-
-def _meant(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; was `{near[0]}` meant?" if near else ""
+            raise at.refused(f"unknown key `{key}`{meant(str(key), known)}")

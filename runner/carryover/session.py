@@ -22,6 +22,7 @@ from carryover.blame import Results
 from carryover.campaign import Campaign
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
+from carryover.lease import Lease
 from carryover.plan import Plan
 from carryover.program_options import ProgramOptions
 from carryover.reports import reports
@@ -34,6 +35,7 @@ from carryover.vmlinux import Vmlinux
 if TYPE_CHECKING:
     from carryover.collect import ProgramItem
 
+LEASE = pytest.StashKey[Lease]()  # there, if the machine is one of a place
 # time.time() of the key press, if a command before pytest did part of the work.
 STARTED = "CARRYOVER_STARTED"
 _SHOWN_BOOTS = 4
@@ -134,6 +136,9 @@ class CarryoverSession:
                 tell=self._display.note,
             )
         )
+        if lease := self._config.stash.get(LEASE, None):
+            output.journal.write("place", name=lease.place, owner=lease.owner)
+            lease.on_lost(strategy.place_is_lost)
         strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
         self._campaign = Campaign(
             strategy,
@@ -207,6 +212,7 @@ class CarryoverSession:
         if sick := self._campaign.sick:
             self.is_whole = False
             self.complain(sick)
+            self._mark_sick(sick)
         results = self._campaign.results
         counts = {v.value: sum(r.verdict is v for r in results) for v in Verdict}
         try:
@@ -217,6 +223,12 @@ class CarryoverSession:
         except Infrastructure as error:
             self.complain(f"{error}; the files of this run are not whole")
         self._write_report()
+
+    def _mark_sick(self, why: str) -> None:
+        """So that nobody else gets the machine."""
+        lease = self._config.stash.get(LEASE, None)
+        if lease is not None and (trouble := lease.mark_sick(why)):
+            self.complain(trouble)
 
     def _write_report(self) -> None:
         """The page comes last: nothing that is wrong with it may cost a result."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import re
 import secrets
@@ -22,6 +23,7 @@ from carryover.identity import NONCE
 from carryover.journal import start_time
 from carryover.kernel_oracle import KernelOracle
 from carryover.lab_machine import OWN_KERNEL
+from carryover.lease import PlaceLost
 from carryover.machine import MachineProtocol
 from carryover.observation import (
     ConsoleLine,
@@ -30,6 +32,7 @@ from carryover.observation import (
     Observation,
     ProgramEvent,
     Reached,
+    ReaderFailed,
     Watch,
 )
 from carryover.power_ladder import PowerLadder, Rung
@@ -132,10 +135,16 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self._seeker: ContactSeeker | None = None
         self._takes_sysrq = False  # it has answered on the console
         self._is_touched = False  # it was made to boot, or more
+        self._place_lost: PlaceLost | None = None
 
     def observe(self, sinks: Sinks) -> None:
         """From now on, everything observed goes there. Call it before power-on."""
         self._sinks = sinks
+
+    def place_is_lost(self, error: PlaceLost) -> None:
+        """From now on the machine is somebody else's; called from any thread."""
+        self._place_lost = error
+        self.watch.post(ReaderFailed(error))
 
     @property
     def sinks(self) -> Sinks:
@@ -196,6 +205,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             Crashed: It died on the way.
             Infrastructure: The controller's side failed.
         """
+        self._check_place()
         self.power_off()
         self.watch = Watch(self.sinks.timeline.observe)
         # A boot loader adds no nonce: there the boot is proved by its boot id.
@@ -397,6 +407,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
 
     def start(self, command: str) -> RemoteCommand:
         """Starts a command on the target; its events come through `watch`."""
+        self._check_place()
         running: RemoteCommand = self.ssh.stream(command, self.watch, self.sinks.events)
         return running
 
@@ -409,7 +420,11 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             self._stop_seeking()
             self.ssh.drop()
         finally:
-            if self.machine.pid:
+            if self._place_lost is not None:
+                self.machine.let_go()
+                with contextlib.suppress(PlaceLost):  # as it is known by now
+                    self.watch.rest()
+            elif self.machine.pid:
                 self.machine.power_off()
                 self.sinks.journal("power-off")
                 self.sinks.timeline.power_off()
@@ -417,6 +432,10 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
                 self.machine.power_off()
                 self.sinks.timeline.power_off()
         self.status = Status.off
+
+    def _check_place(self) -> None:
+        if self._place_lost is not None:
+            raise self._place_lost
 
     def _connect_when_ready(self, since: str) -> None:
         limit = self.boot_limit * self.time_scale

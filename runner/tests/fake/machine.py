@@ -19,6 +19,7 @@ from carryover.bench import BenchDriver
 from carryover.console import ConsoleRecorder, LineSink
 from carryover.identity import NONCE
 from carryover.observation import MachineEvent, MachineGone, Watch
+from carryover.power_ladder import Attempt, MachineSick
 from carryover.remote import RemoteCommand, TargetSSHDriver
 from fake.world import VARIABLE, World
 
@@ -48,6 +49,8 @@ class FakeMachine(BenchDriver):
         return os.getpid() if self.is_on else 0
 
     def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
+        if why := os.environ.get("CARRYOVER_FAKE_SICK"):
+            raise MachineSick(why, [Attempt("SSH reboot", "no route", 1.0)])
         self.is_on = True
         self.world.power_on()
         stream = _bind(self.world.console_socket)
