@@ -22,6 +22,7 @@ from carryover.blame import Results
 from carryover.campaign import Campaign
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
+from carryover.owner import owner_of_run
 from carryover.plan import Plan
 from carryover.program_options import ProgramOptions
 from carryover.reports import reports
@@ -131,6 +132,7 @@ class CarryoverSession:
                 timeline=Timeline(output.mark),
             )
         )
+        strategy.owner = owner_of_run(self._directory)
         strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
         strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
         self._campaign = Campaign(

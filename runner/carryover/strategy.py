@@ -12,6 +12,7 @@ import attr
 from labgrid.factory import target_factory
 from labgrid.strategy import Strategy, StrategyError
 
+from carryover.access import access_of
 from carryover.console import LineSink
 from carryover.identity import NONCE
 from carryover.journal import start_time
@@ -96,6 +97,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self.boot_id = ""
         self.extra_append = ""  # more words for incoming kernels
         self.boot_append = ""  # more words for all kernels, where we start the first one, too
+        self.owner = ""  # of the machine, while this run has it
         self._sinks: Sinks | None = None
 
     def observe(self, sinks: Sinks) -> None:
@@ -121,6 +123,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             iommu_mode=self.iommu_mode,
             time_scale=self.time_scale,
             options=options,
+            owner=self.owner,
         )
 
     def transition(self, status: Status | str) -> None:
@@ -205,3 +208,4 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         ready = self.watch.wait_until_ready(self.boot_limit * self.time_scale, since)
         self.boot_id = ready.values.get("boot_id", "")
         self.ssh.connect(self.machine.ssh_port)
+        self.sinks.journal("access", **access_of(self.ssh, self.program, self.owner))
