@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "drivers/access/disk_claim.h"
 #include "drivers/access/nvme_paths.h"
 
 namespace carryover {
@@ -38,7 +39,8 @@ std::vector<std::string> LowerInterfaces(const fs::path& interface) {
   return names;
 }
 
-// What dm, md and bcache stand on; for a partition, what its disk does.
+// What dm, md, bcache and a loop device on a block device stand on; for a partition, what its disk
+// does.
 std::vector<std::string> Slaves(const fs::path& block) {
   std::vector<std::string> names;
   std::error_code error;
@@ -46,6 +48,9 @@ std::vector<std::string> Slaves(const fs::path& block) {
     names.push_back(slave.path().filename().string());
   }
   if (fs::exists(block / "partition", error)) names.push_back(block.parent_path().filename());
+  if (const auto file = Sysfs::Read(block / "loop/backing_file")) {
+    names.push_back(fs::path(*file).filename());  // of a file no block device, or one too many
+  }
   return names;
 }
 
@@ -92,6 +97,27 @@ std::optional<std::string> WhyFunctionInUse(const Sysfs& sysfs, const PciAddress
       return Reason(block, *found, "block device");
     }
   }
+  for (const ConsoleUse& console : use.consoles) {
+    if (FindBelow({{"", console.path}}, function)) return console.why;
+  }
+  return std::nullopt;
+}
+
+// The first reason that `why` has for the function, or for one that goes with it.
+template <typename Why>
+std::optional<std::string> WhyAnyOf(const Sysfs& sysfs, const PciAddress& address, const Why& why) {
+  if (auto reason = why(address)) return reason;
+  for (const PciAddress& virtual_function : sysfs.VirtualFunctions(address)) {
+    if (const auto reason = why(virtual_function)) {
+      return fmt::format("{} is a virtual function of it, and {}", virtual_function.ToString(),
+                         *reason);
+    }
+  }
+  for (const PciAddress& mate : sysfs.GroupMates(address)) {
+    if (const auto reason = why(mate)) {
+      return fmt::format("it shares its IOMMU group with {}, and {}", mate.ToString(), *reason);
+    }
+  }
   return std::nullopt;
 }
 
@@ -103,30 +129,27 @@ Result<MachineUse> ReadMachineUse(const Sysfs& sysfs) {
   if (!interfaces) return std::unexpected(interfaces.error());
   auto blocks = BlockDevicesInUse(sysfs);
   if (!blocks) return std::unexpected(blocks.error());
-  return MachineUse{std::move(*interfaces), std::move(*blocks)};
+  auto consoles = ConsolesInUse(sysfs);
+  if (!consoles) return std::unexpected(consoles.error());
+  const auto netconsole = NetconsoleInterfaces(sysfs);
+  if (!netconsole) return std::unexpected(netconsole.error());
+  interfaces->insert(interfaces->end(), netconsole->begin(), netconsole->end());
+  return MachineUse{std::move(*interfaces), std::move(*blocks), std::move(*consoles)};
 }
 
 std::optional<std::string> WhyInUse(const Sysfs& sysfs, const PciAddress& address,
                                     const MachineUse& use) {
-  if (auto reason = WhyFunctionInUse(sysfs, address, use)) return reason;
-  for (const PciAddress& virtual_function : sysfs.VirtualFunctions(address)) {
-    if (auto reason = WhyFunctionInUse(sysfs, virtual_function, use)) {
-      return fmt::format("{} is a virtual function of it, and {}", virtual_function.ToString(),
-                         *reason);
-    }
-  }
-  for (const PciAddress& mate : sysfs.GroupMates(address)) {
-    if (auto reason = WhyFunctionInUse(sysfs, mate, use)) {
-      return fmt::format("it shares its IOMMU group with {}, and {}", mate.ToString(), *reason);
-    }
-  }
-  return std::nullopt;
+  return WhyAnyOf(sysfs, address, [&](const PciAddress& function) {
+    return WhyFunctionInUse(sysfs, function, use);
+  });
 }
 
 std::optional<std::string> WhyInUse(const Sysfs& sysfs, const PciAddress& address) {
   const auto use = ReadMachineUse(sysfs);
   if (!use) return use.error().ToString();
-  return WhyInUse(sysfs, address, *use);
+  if (auto reason = WhyInUse(sysfs, address, *use)) return reason;
+  return WhyAnyOf(sysfs, address,
+                  [&](const PciAddress& function) { return WhyClaimed(sysfs, function); });
 }
 
 }  // namespace carryover

@@ -12,12 +12,13 @@
 namespace carryover {
 
 // The reason if `use` stands on the function, on one of its virtual functions, or on a mate in its
-// IOMMU group. Followed are bonds, bridges and VLANs, partitions, dm, md, bcache, NVMe multipath,
-// and virtio.
+// IOMMU group. Followed are bonds, bridges and VLANs, partitions, dm (LVM, LUKS, multipath), md,
+// bcache, loop devices on a block device, NVMe multipath, USB, and virtio.
 [[nodiscard]] std::optional<std::string> WhyInUse(const Sysfs& sysfs, const PciAddress& address,
                                                   const MachineUse& use);
 
-// The same for ReadMachineUse(). What cannot be found out counts as a reason.
+// The same for ReadMachineUse(), and if anybody holds one of its disks exclusively (disk_claim.h).
+// What cannot be found out counts as a reason.
 [[nodiscard]] std::optional<std::string> WhyInUse(const Sysfs& sysfs, const PciAddress& address);
 
 }  // namespace carryover

@@ -89,6 +89,51 @@ TEST_F(DeviceUseTest, FollowsDeviceMapperAndRaid) {
   EXPECT_EQ(Why(kTested), std::nullopt);
 }
 
+// LUKS over LVM over multipath over a partition's disk behind an HBA: each is a dm device.
+TEST_F(DeviceUseTest, FollowsCryptAndLvmOverMultipath) {
+  const auto disk = tree_.AddObject(kUsed, "host0/target0:0:0/0:0:0:0/block/sda");
+  tree_.Link("class/block/sda", disk);
+  const auto virtual_block = tree_.root() / "devices/virtual/block";
+  std::string lower = "sda";
+  for (const std::string name : {"dm-0", "dm-1", "dm-2"}) {
+    tree_.Link("devices/virtual/block/" + name + "/slaves/" + lower,
+               tree_.root() / "class/block" / lower);
+    tree_.Link("class/block/" + name, virtual_block / name);
+    lower = name;
+  }
+  use_.block_devices = {{"dm-2", "is mounted on /home"}};
+  EXPECT_THAT(Why(kUsed), Optional(AllOf(HasSubstr("sda"), HasSubstr("dm-2, which is mounted"))));
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+TEST_F(DeviceUseTest, FollowsBcache) {
+  AddDisk(kUsed, "nvme0n1");
+  tree_.Link("devices/virtual/block/bcache0/slaves/nvme0n1", tree_.root() / "class/block/nvme0n1");
+  tree_.Link("class/block/bcache0", tree_.root() / "devices/virtual/block/bcache0");
+  use_.block_devices = {{"bcache0", "is mounted on /"}};
+  EXPECT_THAT(Why(kUsed), Optional(HasSubstr("bcache0, which is mounted on /")));
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+// A loop device has no slaves; sysfs tells its file, which can be a disk's node.
+TEST_F(DeviceUseTest, FollowsLoopDevicesOverADisk) {
+  AddDisk(kUsed, "nvme0n1");
+  const auto loop = tree_.root() / "devices/virtual/block/loop0";
+  tree_.WriteFile("devices/virtual/block/loop0/loop/backing_file", "/dev/nvme0n1\n");
+  tree_.Link("class/block/loop0", loop);
+  use_.block_devices = {{"loop0", "is mounted on /mnt"}};
+  EXPECT_THAT(Why(kUsed), Optional(HasSubstr("loop0, which is mounted on /mnt")));
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+// Compressed memory has no device, and a loop device over a file only what its file system has.
+TEST_F(DeviceUseTest, HasNothingToSayOfZram) {
+  tree_.WriteFile("devices/virtual/block/zram0/x", "");
+  tree_.Link("class/block/zram0", tree_.root() / "devices/virtual/block/zram0");
+  use_.block_devices = {{"zram0", "is used as swap"}};
+  EXPECT_EQ(Why(kUsed), std::nullopt);
+}
+
 // RAID over a partition whose disk is multipath: it is below its subsystem, not the function.
 TEST_F(DeviceUseTest, FollowsNvmeMultipath) {
   const auto controller = tree_.AddObject(kUsed, "nvme/nvme0");
@@ -100,6 +145,20 @@ TEST_F(DeviceUseTest, FollowsNvmeMultipath) {
   use_.block_devices = {{"nvme0n1p1", "is mounted on /"}};
   EXPECT_THAT(Why(kUsed), Optional(HasSubstr("mounted on /")));
   EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+TEST_F(DeviceUseTest, RefusesTheDeviceOfAConsole) {
+  const auto port = tree_.AddObject(kUsed, "0000:02:00.0:0/tty/ttyS4");
+  use_.consoles = {{port, "its ttyS4 is a console of the kernel"}};
+  EXPECT_THAT(Why(kUsed), Optional(HasSubstr("ttyS4 is a console")));
+  EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+TEST_F(DeviceUseTest, RefusesGroupMatesOfAConsole) {
+  constexpr PciAddress kMate{.domain = 0, .bus = 1, .device = 0, .function = 1};
+  tree_.AddFunction(kMate, kId, 5);
+  use_.consoles = {{tree_.AddObject(kMate, "tty/ttyS4"), "its ttyS4 is a console of the kernel"}};
+  EXPECT_THAT(Why(kTested), Optional(AllOf(HasSubstr("IOMMU group"), HasSubstr("ttyS4"))));
 }
 
 // VFIO takes whole IOMMU groups.

@@ -17,6 +17,7 @@ from carryover.comparison_text import comparison_text
 from carryover.errors import BadInput, Infrastructure
 from carryover.exit_codes import ExitCode
 from carryover.journal import close_left_over
+from carryover.restore import restore
 from carryover.run_command import run
 from carryover.saved_run import load
 
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_compare(verbs)
     _add_report(verbs)
     _add_close(verbs)
+    _add_restore(verbs)
     _add_kcidb(verbs)
     _add_place(verbs)
     options, rest = parser.parse_known_args(arguments)
@@ -201,6 +203,37 @@ def _add_close(verbs: Any) -> None:
 def _close(options: argparse.Namespace) -> int:
     done = close_left_over(options.journal)
     Console().print(f"{options.journal}: {done}", soft_wrap=True, markup=False)
+    return 0
+
+
+def _add_restore(verbs: Any) -> None:
+    parser = _verb(
+        verbs,
+        "restore",
+        _restore,
+        help="put devices back as they were, from the journal of a run that was killed",
+    )
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="its --carryover-out, or its journal.jsonl"
+    )
+    parser.add_argument(
+        "--target",
+        type=Path,
+        metavar="ENVIRONMENT",
+        help="how the target is reached (default: as the journal says)",
+    )
+    parser.add_argument(
+        "--take-over", action="store_true", help="even if another run holds the machine"
+    )
+
+
+def _restore(options: argparse.Namespace) -> int:
+    console = Console()
+
+    def tell(text: str) -> None:
+        console.print(text, soft_wrap=True, markup=False)
+
+    restore(options.run, options.target, tell, take_over=options.take_over)
     return 0
 
 

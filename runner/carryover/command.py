@@ -198,7 +198,8 @@ class TargetCommands:
         if event.kind == "hello":
             self._hello(verb, event, batch)
         elif event.kind in ("bound", "restored"):
-            self._output.journal.write(event.kind, **event.fields)
+            boot_id = self.boot.boot_id if self.boot else ""
+            self._output.journal.write(event.kind, **event.fields, boot_id=boot_id)
         elif event.kind == "ledger":
             self._ledger(event)
         elif event.kind == "holding":

@@ -23,6 +23,9 @@ IOMMU_MODES = {
     "type1": ("vfio_type1",),
 }
 
+# Verbs that take the machine: one run has it at a time.
+_TAKING = ("run", "arm", "verify", "kexec", "release", "restore")
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CANNOT = 3
@@ -68,6 +71,7 @@ class ProgramOnTarget:
         iommu_mode: One of ``IOMMU_MODES``.
         time_scale: Multiplies every deadline.
         options: What it is told of its tests.
+        owner: Who has the machine meanwhile; empty: the program says who is logged in.
     """
 
     path: str
@@ -76,6 +80,7 @@ class ProgramOnTarget:
     iommu_mode: str = "iommufd"
     time_scale: float = 1.0
     options: ProgramOptions = NO_OPTIONS
+    owner: str = ""
 
     def drivers(self) -> set[str]:
         """Those that a device is listed for."""
@@ -92,6 +97,8 @@ class ProgramOnTarget:
             words += ["--iommu-mode", self.iommu_mode, "--time-scale", f"{self.time_scale:g}"]
             if verb != "probe":
                 words += self.options.words()
+        if verb in _TAKING and self.owner:
+            words += ["--owner", self.owner]
         words += extra
         selection = ":".join(names)
         if selection:

@@ -236,6 +236,7 @@ class RunOutput:
     def _clear(self) -> None:
         left_over = self.directory / "journal.jsonl"
         if left_over.exists():
+            journal.require_put_back(left_over)
             if not journal.read(left_over).closed:
                 self.closed_left_over = journal.close_left_over(left_over)
             left_over.unlink()

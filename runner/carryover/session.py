@@ -23,6 +23,7 @@ from carryover.campaign import Campaign
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.lease import Lease
+from carryover.owner import owner_of_run
 from carryover.plan import Plan
 from carryover.program_options import ProgramOptions
 from carryover.reports import reports
@@ -136,6 +137,7 @@ class CarryoverSession:
                 tell=self._display.note,
             )
         )
+        strategy.owner = owner_of_run(self._directory)
         if lease := self._config.stash.get(LEASE, None):
             output.journal.write("place", name=lease.place, owner=lease.owner)
             lease.on_lost(strategy.place_is_lost)

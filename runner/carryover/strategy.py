@@ -15,6 +15,7 @@ import attr
 from labgrid.factory import target_factory
 from labgrid.strategy import Strategy, StrategyError
 
+from carryover.access import access_of
 from carryover.console import LineSink
 from carryover.contact import ContactSeeker
 from carryover.deployer import INITRD, KERNEL, PROGRAM, KernelDeployer
@@ -130,6 +131,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self.boot_id = ""
         self.extra_append = ""  # more words for incoming kernels
         self.boot_append = ""  # more words for all kernels, where we start the first one, too
+        self.owner = ""  # of the machine, while this run has it
         self._sinks: Sinks | None = None
         self._death: Crashed | None = None  # of the power cycle before this one
         self._seeker: ContactSeeker | None = None
@@ -165,6 +167,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             iommu_mode=self.iommu_mode,
             time_scale=self.time_scale,
             options=options,
+            owner=self.owner,
         )
 
     def transition(self, status: Status | str) -> None:
@@ -453,6 +456,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         except Infrastructure:
             self.connection_lost()
             raise
+        self.sinks.journal("access", **access_of(self.ssh, self.program, self.owner))
 
     def _seek(self, known: str, *, any_boot: bool = False) -> None:
         self._stop_seeking()

@@ -13,6 +13,7 @@ import pytest
 from carryover import journal
 from carryover.__main__ import main
 from carryover.errors import BadInput, OutputFailed
+from carryover.results import RunDescription, RunOutput
 
 
 def write(path: Path, *entries: Mapping[str, object], cut_off: str = "") -> None:
@@ -20,6 +21,7 @@ def write(path: Path, *entries: Mapping[str, object], cut_off: str = "") -> None
     path.write_text(text + cut_off)
 
 
+ABOUT = RunDescription("main", "lab.yaml", ["memory"], "iommufd", [], [])
 DEAD = {"step": "open", "pid": 4194304, "start_time": 1}
 
 
@@ -52,7 +54,33 @@ def test_close_ends_the_machine_of_a_dead_run(tmp_path: Path) -> None:
 def test_close_says_which_driver_a_device_belongs_to(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, DEAD, {"step": "bound", "address": "0000:01:00.0", "from": "igb"})
-    assert "0000:01:00.0 belongs to driver igb" in journal.close_left_over(path)
+    done = journal.close_left_over(path)
+    assert "0000:01:00.0 belongs to driver igb" in done
+    assert f"`carryover restore {path}` puts that back" in done
+    assert list(journal.read(path).bound) == ["0000:01:00.0"]  # closed, and not put back
+
+
+def test_a_machine_that_is_a_process_leaves_nothing_bound(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    machine = {"step": "machine", "pid": 4194304, "start_time": 1}
+    bound = {"step": "bound", "address": "0000:01:00.0", "from": "igb"}
+    write(path, DEAD, machine, bound, {"step": "power-off"})
+    assert not journal.read(path).bound
+    # One that is not goes on, or comes back: what it is like then, is asked of it.
+    write(path, DEAD, bound, {"step": "power-off"}, {**bound, "from": "vfio-pci"})
+    assert journal.read(path).bound["0000:01:00.0"]["from"] == "igb"
+
+
+def test_a_journal_of_what_is_not_put_back_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    access = {"step": "access", "target": "rack3-07"}
+    bound = {"step": "bound", "address": "0000:01:00.0", "from": "igb"}
+    write(path, DEAD, access, bound, {"step": "closed", "how": "failed"})
+    with pytest.raises(BadInput, match=r"left devices on rack3-07: .*carryover restore"):
+        RunOutput(tmp_path, ABOUT)
+    assert journal.read(path).bound
+    write(path, DEAD, access, bound, {"step": "restored", "address": "0000:01:00.0"})
+    journal.require_put_back(path)
 
 
 def test_another_process_with_the_same_id_is_left_alone(tmp_path: Path) -> None:

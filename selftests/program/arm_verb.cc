@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <algorithm>
+#include <cerrno>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
@@ -42,8 +43,9 @@ ExitCode Arm(const Options& options, EventWriter& events) {
 }
 
 ExitCode Release(const Options& options, EventWriter& events) {
-  (void)options;
-  if (auto released = ReleaseHolder(Deadline::After(std::chrono::seconds(30))); !released) {
+  const auto released = ReleaseHolder(Deadline::After(std::chrono::seconds(30)));
+  const bool is_taken = options.take_over;  // by now there may be no holder any more
+  if (!released && !(is_taken && released.error().code == ENOENT)) {
     return SayError(events, "holder", released.error().ToString(), ExitCode::kCannot);
   }
   return ExitCode::kOk;

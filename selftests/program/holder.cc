@@ -16,28 +16,17 @@
 
 #include "drivers/access/await_readable.h"
 #include "drivers/access/unique_fd.h"
+#include "selftests/program/process_start.h"
+#include "selftests/program/target_lock.h"
 
 namespace carryover {
 namespace {
 
-constexpr const char* kDirectory = "/run/carryover";
 constexpr const char* kPath = "/run/carryover/holder.json";
-
-// Which process it is: the id alone may have been given to another one.
-Result<std::uint64_t> StartTime(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string stat;
-  if (!std::getline(file, stat)) return Fail(ENOENT, fmt::format("process {}", pid));
-  std::istringstream fields(stat.substr(stat.rfind(')') + 2));
-  std::string field;
-  for (int i = 3; i <= 22 && fields >> field; ++i) {
-  }
-  return std::strtoull(field.c_str(), nullptr, 10);  // field 22, starttime, proc(5)
-}
 
 Result<void> WriteHolderFile() {
   std::error_code error;
-  std::filesystem::create_directories(kDirectory, error);
+  std::filesystem::create_directories(kRunDirectory, error);
   const auto started = StartTime(getpid());
   if (!started) return std::unexpected(started.error());
   const std::string temporary = fmt::format("{}.{}", kPath, getpid());
@@ -66,7 +55,11 @@ Result<void> WriteHolderFile() {
   } else {
     outcome = work();
   }
-  if (outcome.hold) {
+  if (!outcome.hold) {
+    // Before it is said that the work is done: devices are back by then.
+    let_go();
+    (void)unlink(kPath);
+  } else {
     if (const int null = open("/dev/null", O_RDWR | O_CLOEXEC); null >= 0) {
       for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)dup2(null, fd);
     }
@@ -76,10 +69,12 @@ Result<void> WriteHolderFile() {
   (void)close(report);
   // To hold is to wait for what may never come: the kexec ends this process, or SIGTERM does.
   // EINTR comes without a signal, too: closing an io_uring leaves task work (io_ring_exit_work()).
-  while (outcome.hold && sigwaitinfo(&signals, nullptr) < 0 && errno == EINTR) {
+  if (outcome.hold) {
+    while (sigwaitinfo(&signals, nullptr) < 0 && errno == EINTR) {
+    }
+    let_go();
+    (void)unlink(kPath);
   }
-  let_go();
-  (void)unlink(kPath);
   std::_Exit(static_cast<int>(outcome.code));
 }
 

@@ -21,8 +21,9 @@ struct HolderOutcome {
 
 // Runs `work` in a detached child process (own session, no controlling terminal) and returns its
 // exit code as soon as `work` is done; the child stays if it is to hold, with standard streams on
-// /dev/null, until SIGTERM, and runs `let_go` then. Errors: EBUSY (another holder is alive),
-// ETIMEDOUT (`work` is not done at the deadline; the child is killed), ECHILD (it died), fork's.
+// /dev/null, until SIGTERM, and runs `let_go` then; else it has run it before. Errors: EBUSY
+// (another holder is alive), ETIMEDOUT (`work` is not done at the deadline; the child is killed),
+// ECHILD (it died), fork's.
 [[nodiscard]] Result<ExitCode> RunInHolder(const std::function<HolderOutcome()>& work,
                                            const std::function<void()>& let_go, Deadline deadline);
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fixtures/kexec/kexec.h"
+#include "selftests/program/handover_owner.h"
 #include "selftests/program/holder.h"
 #include "selftests/program/verbs.h"
 
@@ -34,12 +35,13 @@ ExitCode Kexec(const Options& options, EventWriter& events) {
         return SayError(events, "kexec", path + ": " + strerrordesc_np(errno), ExitCode::kUsage);
       }
     }
-    if (auto loaded = LoadKexecImage(options.kernel, options.initrd, options.append); !loaded) {
+    std::string append = options.append.empty() ? "" : options.append + " ";
+    append += OwnerWord(options.owner);
+    if (auto loaded = LoadKexecImage(options.kernel, options.initrd, append); !loaded) {
       return Refused(events, loaded.error());
     }
-    events.Write(
-        "loaded",
-        {{"kernel", options.kernel}, {"initrd", options.initrd}, {"append", options.append}});
+    events.Write("loaded",
+                 {{"kernel", options.kernel}, {"initrd", options.initrd}, {"append", append}});
   }
   events.Write("jump", {});
   sync();

@@ -7,13 +7,13 @@
 #include <array>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "drivers/access/deadline.h"
 #include "fixtures/continuity/continuity_test.h"
 #include "fixtures/devices/devices.h"
 #include "fixtures/soak/soak.h"
 #include "selftests/program/boot_identity.h"
+#include "selftests/program/take_machine.h"
 #include "selftests/program/verbs.h"
 
 namespace carryover {
@@ -21,16 +21,30 @@ namespace {
 
 using Verb = ExitCode (*)(const Options&, EventWriter&);
 
-constexpr std::array<std::pair<std::string_view, Verb>, 8> kVerbs{{
-    {"list", List},
-    {"probe", Probe},
-    {"run", Run},
-    {"arm", Arm},
-    {"verify", Verify},
-    {"kexec", Kexec},
-    {"log", Log},
-    {"release", Release},
+struct NamedVerb {
+  std::string_view name;
+  Verb verb;
+  bool takes_machine;  // it changes something there: one run at a time
+};
+
+constexpr std::array<NamedVerb, 9> kVerbs{{
+    {"list", List, false},
+    {"probe", Probe, false},
+    {"run", Run, true},
+    {"arm", Arm, true},
+    {"verify", Verify, true},
+    {"kexec", Kexec, true},
+    {"log", Log, false},
+    {"release", Release, true},
+    {"restore", Restore, true},
 }};
+
+ExitCode Do(const NamedVerb& verb, const Options& options, EventWriter& events) {
+  if (verb.takes_machine) {
+    if (const auto exit = TakeMachine(options, events)) return *exit;
+  }
+  return verb.verb(options, events);
+}
 
 void SayHello(const Options& options, EventWriter& events) {
   const BootIdentity boot = ReadBootIdentity();
@@ -70,8 +84,8 @@ int Main(int argc, char** argv) {
 
   SayHello(options, **events);
   ExitCode code = ExitCode::kUsage;
-  for (const auto& [name, verb] : kVerbs) {
-    if (name == options.verb) code = verb(options, **events);
+  for (const NamedVerb& verb : kVerbs) {
+    if (verb.name == options.verb) code = Do(verb, options, **events);
   }
   (*events)->Write("end", {{"exit_code", static_cast<int>(code)}});
   return static_cast<int>(code);

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "fixtures/continuity/claim.h"
+#include "selftests/program/target_lock.h"
 
 namespace carryover {
 namespace {
@@ -36,6 +37,11 @@ void AddTarget(CLI::App& verb, Options& options) {
       ->check(CLI::IsMember({"iommufd", "iommufd_compat", "type1v2", "type1"}));
   verb.add_option("--time-scale", options.time_scale, "Multiplies every deadline")
       ->check(CLI::PositiveNumber);
+}
+
+void AddOwner(CLI::App& verb, Options& options) {
+  verb.add_option("--owner", options.owner, "Who has the machine meanwhile, for others to read");
+  verb.add_flag("--take-over", options.take_over, "Take it from another owner");
 }
 
 }  // namespace
@@ -78,6 +84,7 @@ ParsedOptions ParseOptions(int argc, char** argv) {
     AddOutput(verb, options);
     AddSelection(verb, options);
     AddTarget(verb, options);
+    AddOwner(verb, options);
     if (std::string_view(name) == "arm") {
       verb.add_option("--nonce", options.nonce, "Goes into the ledger, to prove which run armed");
       verb.add_flag("--with-run", options.with_run, "Also run the tests that need no kexec");
@@ -86,6 +93,7 @@ ParsedOptions ParseOptions(int argc, char** argv) {
 
   CLI::App& kexec = *app.add_subcommand("kexec", "Load a kernel and jump to it");
   AddOutput(kexec, options);
+  AddOwner(kexec, options);
   auto* kernel = kexec.add_option("--kernel", options.kernel, "bzImage");
   kexec.add_option("--initrd", options.initrd, "Initial RAM file system");
   kexec.add_option("--append", options.append, "Kernel command line");
@@ -100,6 +108,15 @@ ParsedOptions ParseOptions(int argc, char** argv) {
 
   CLI::App& release = *app.add_subcommand("release", "End the holder, put devices back");
   AddOutput(release, options);
+  AddOwner(release, options);
+
+  CLI::App& restore = *app.add_subcommand("restore", "Put a device back as it was found");
+  AddOutput(restore, options);
+  AddOwner(restore, options);
+  restore.add_option("--device", options.devices, "ADDRESS,VENDOR:DEVICE")->required();
+  restore.add_option("--driver", options.driver, "The driver that it had; none if it had none");
+  restore.add_option("--driver-override", options.driver_override,
+                     "Its driver_override; none if it was not set");
 
   try {
     app.parse(argc, argv);
@@ -114,6 +131,7 @@ ParsedOptions ParseOptions(int argc, char** argv) {
     parsed.exit_now = true;
     parsed.exit_code = static_cast<int>(ExitCode::kUsage);
   }
+  if (options.owner.empty()) options.owner = DefaultOwner();
   if (options.claims.empty()) options.claims.emplace_back("memory");
   return parsed;
 }

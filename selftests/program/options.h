@@ -30,13 +30,17 @@ struct Options {
   std::vector<std::string> claims;
   std::string iommu_mode = "iommufd";
   std::string nonce;
+  std::string owner;  // who has the machine meanwhile; DefaultOwner() if it is not given
+  bool take_over = false;
   bool with_run = false;
   std::string kernel;
   std::string initrd;
   std::string append;
   bool no_load = false;
-  std::int64_t after = -1;  // record of the kernel's log; -1: none
-  int holder = 0;           // process id that `holding` told; 0: do not ask
+  std::int64_t after = -1;      // record of the kernel's log; -1: none
+  int holder = 0;               // process id that `holding` told; 0: do not ask
+  std::string driver;           // of `restore`: what a device was bound to; empty: nothing
+  std::string driver_override;  // and its driver_override; empty: not set
 
   // The filters as one GoogleTest filter.
   [[nodiscard]] std::string Filter() const;

@@ -11,6 +11,8 @@
 #include "fixtures/kexec/kexec.h"
 #include "fixtures/live_update/live_update_probe.h"
 #include "selftests/program/halves.h"
+#include "selftests/program/handover_owner.h"
+#include "selftests/program/target_lock.h"
 #include "selftests/program/verbs.h"
 
 namespace carryover {
@@ -75,10 +77,21 @@ void SayFunction(const Sysfs& sysfs, const PciAddress& address, const Result<Mac
        {"harness_driver", driver != nullptr ? nlohmann::json(driver->name) : nlohmann::json()}});
 }
 
+void SayHeld(EventWriter& events) {
+  const auto lock = ReadLock(kRunDirectory);
+  if (lock && *lock) {
+    events.Write("held",
+                 {{"owner", (*lock)->owner}, {"verb", (*lock)->verb}, {"since", (*lock)->since}});
+  } else if (const auto owner = OwnerOfUnverified()) {
+    events.Write("held", {{"owner", *owner}, {"verb", "kexec"}, {"since", nullptr}});
+  }
+}
+
 }  // namespace
 
 ExitCode Probe(const Options& options, EventWriter& events) {
   SayFeatures(events);
+  SayHeld(events);
   if (auto exit = PrepareDevices(options, {}, events)) return *exit;
   const Sysfs& sysfs = Devices::Get().sysfs();
   const auto use = ReadMachineUse(sysfs);

@@ -15,9 +15,10 @@ namespace carryover {
 [[nodiscard]] ExitCode Kexec(const Options& options, EventWriter& events);
 [[nodiscard]] ExitCode Log(const Options& options, EventWriter& events);
 [[nodiscard]] ExitCode Release(const Options& options, EventWriter& events);
+[[nodiscard]] ExitCode Restore(const Options& options, EventWriter& events);
 
 // Says `message` as an `error` event of this kind ("usage", "device", "feature", "ledger-missing",
-// "ledger-refused", "holder", "kexec", "log") and returns the exit code.
+// "ledger-refused", "holder", "held", "lock", "kexec", "log") and returns the exit code.
 ExitCode SayError(EventWriter& events, std::string_view kind, std::string_view message,
                   ExitCode code);
 
