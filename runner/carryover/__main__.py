@@ -90,6 +90,12 @@ def _add_run(verbs: Any) -> None:
         action="store_true",
         help="print one JSON object in the end, and all else on standard error",
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --carryover-out that was cut short: tests that have results "
+        "keep them; all other arguments as that run had them",
+    )
     parser.set_defaults(takes_more=True)
 
 

@@ -56,6 +56,7 @@ class JournalState:
     runner: tuple[int, int] | None = None
     machine: tuple[int, int] | None = None
     last_step: str = ""
+    basis: dict[str, Any] = field(default_factory=dict)
     bound: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -96,6 +97,8 @@ def _apply(state: JournalState, step: str, entry: dict[str, Any]) -> None:
         state.bound.setdefault(entry["address"], entry)
     elif step == "restored":
         state.bound.pop(entry["address"], None)
+    elif step == "basis":
+        state.basis = entry["of"]
     elif step == "closed":
         state.closed = True
 
