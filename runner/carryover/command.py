@@ -159,7 +159,7 @@ class TargetCommands:
                     seen = watch.next(deadline)
                 except DeadlineExpired:
                     if ended.loaded:
-                        raise Crashed(Verdict.HANG, _NO_KERNEL) from None
+                        raise self._strategy.watch.silence(_NO_KERNEL) from None
                     if lost is not None:
                         raise Infrastructure(_connection_lost(verb, lost)) from None
                     raise self._hang(verb, batch) from None

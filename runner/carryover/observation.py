@@ -74,7 +74,23 @@ class ReaderFailed:
     error: Exception
 
 
-Observation = ConsoleLine | MachineEvent | MachineGone | ProgramEvent | ProgramGone | ReaderFailed
+@dataclass(frozen=True, slots=True)
+class ConsoleState:
+    """The console is lost, and why; or it is there again, with an empty `lost`."""
+
+    time: float
+    lost: str
+
+
+Observation = (
+    ConsoleLine
+    | ConsoleState
+    | MachineEvent
+    | MachineGone
+    | ProgramEvent
+    | ProgramGone
+    | ReaderFailed
+)
 
 
 class Crashed(Exception):
@@ -101,6 +117,7 @@ class Health:
         self.kernel_is_expected = True  # a kernel's sign-on is no surprise
         self.firmware_is_expected = True
         self.incompatible = ""  # what the kernel said of data that it does not understand
+        self.console_lost = ""  # why nothing can be heard of it now
         self._shutdown: str | None = None
 
     def observe(self, seen: Observation) -> None:
@@ -114,6 +131,8 @@ class Health:
                 self._die(Verdict.RESET, f"the machine was reset ({seen.data.get('reason')})")
         elif isinstance(seen, MachineGone):
             self._observe_end(seen)
+        elif isinstance(seen, ConsoleState):
+            self.console_lost = seen.lost
 
     def _observe_message(self, message: KernelMessage) -> None:
         meaning = message.meaning
@@ -246,7 +265,17 @@ class Watch:
             if seen.message is not None and seen.message.meaning is Meaning.TARGET_READY:
                 return seen.message
         said = f"; the console's last line: {last!r}" if last else "; the console is silent"
-        raise Crashed(Verdict.HANG, f"no kernel was ready within {limit:g} s of {since}{said}")
+        raise self.silence(f"no kernel was ready within {limit:g} s of {since}{said}")
+
+    def silence(self, reason: str) -> Crashed:
+        """What a machine died of that says nothing: HANG, if all that it says is heard.
+
+        A panic may have been on a console that is lost: then nothing is known, which is INFRA.
+        """
+        if not self.health.console_lost:
+            return Crashed(Verdict.HANG, reason)
+        lost = f"{reason}; the console is lost, so why is not known: {self.health.console_lost}"
+        return Crashed(Verdict.INFRA, lost)
 
     def begin_anew(self) -> Health:
         """The boot that was watched is over; returns what it amounted to.
