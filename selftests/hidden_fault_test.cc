@@ -2,12 +2,15 @@
 // Tests that go wrong on purpose, each in one way, so that the runner's verdicts are proved on a
 // real kernel. They are selected only with --hidden.
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <thread>
+#include <vector>
 
 #include "drivers/access/binding.h"
 #include "drivers/access/result_matchers.h"
@@ -109,6 +112,43 @@ VERIFY(HiddenFault, HangsWhileArming) {}
 CONTINUITY_TEST(HiddenFault, HangsInVerify, NoteRecord, "The second half never ends: HANG")
 ARM(HiddenFault, HangsInVerify) { record.token = 1; }
 VERIFY(HiddenFault, HangsInVerify) { std::this_thread::sleep_for(std::chrono::hours(1)); }
+
+CONTINUITY_TEST(
+    HiddenFault, TakesItsTime, NoteRecord,
+    "Nothing is wrong with it; its second half lasts, so that something can come between")
+ARM(HiddenFault, TakesItsTime) { record.token = 1; }
+VERIFY(HiddenFault, TakesItsTime) { std::this_thread::sleep_for(std::chrono::milliseconds(1500)); }
+
+// As drivers/misc/lkdtm does it on request (CONFIG_LKDTM), on every processor: nothing is said, and
+// nothing answers.
+void HangTheKernel() {
+  constexpr const char* kProvoke = "/sys/kernel/debug/provoke-crash/DIRECT";
+  const UniqueFd provoke(open(kProvoke, O_WRONLY | O_CLOEXEC));
+  if (!provoke.valid()) GTEST_SKIP() << kProvoke << " is not there";
+  const unsigned processors = std::thread::hardware_concurrency();
+  std::atomic<unsigned> missing{processors};
+  std::vector<std::jthread> threads;
+  for (unsigned number = 0; number < processors; ++number) {
+    threads.emplace_back([&, number] {
+      cpu_set_t only;
+      CPU_ZERO(&only);
+      CPU_SET(number, &only);
+      if (sched_setaffinity(0, sizeof only, &only) != 0) return;
+      --missing;
+      while (missing > 0) std::this_thread::yield();  // none runs away with a processor alone
+      EXPECT_EQ(write(provoke.get(), "HARDLOCKUP", 10), 10);
+    });
+  }
+}
+
+CONTINUITY_TEST(HiddenFault, HangsTheKernelWhileArming, NoteRecord,
+                "The outgoing kernel hangs: HANG")
+ARM(HiddenFault, HangsTheKernelWhileArming) { HangTheKernel(); }
+VERIFY(HiddenFault, HangsTheKernelWhileArming) {}
+
+CONTINUITY_TEST(HiddenFault, HangsTheKernelInVerify, NoteRecord, "The incoming kernel hangs: HANG")
+ARM(HiddenFault, HangsTheKernelInVerify) { record.token = 1; }
+VERIFY(HiddenFault, HangsTheKernelInVerify) { HangTheKernel(); }
 
 NEEDS_DEVICE(HiddenIntruder, "igb");
 

@@ -78,19 +78,27 @@ class Blame:
         else:
             middle = len(undecided) // 2
             groups = [undecided[:middle], undecided[middle:]]
-        found: list[TestResult] = []
+        held: list[TestResult] = []  # what to make of them hangs on whether anything dies again
+        has_died = False
         for group in groups:
-            found += list(self._again(group, crash))
-        if not any(r.verdict.machine_is_gone for r in found):
-            self._remember(found, suspect, crash)
-        yield from found
+            for result in self._again(group, crash):
+                has_died = has_died or result.verdict.machine_is_gone
+                if has_died or suspect not in (None, result.name):
+                    yield from held
+                    held.clear()
+                    yield result
+                else:
+                    held.append(result)
+        if not has_died:
+            self._remember(held, crash)
+        yield from held
 
-    def _remember(self, found: list[TestResult], suspect: str | None, crash: Crashed) -> None:
+    def _remember(self, held: list[TestResult], crash: Crashed) -> None:
         """Apart, no group died: that does not make the death unseen."""
         why = f"{crash.reason}; it did not happen again with fewer tests"
         self.unexplained.append(f"{crash.verdict.value}: {why}")
-        for result in found:
-            if result.verdict is Verdict.PASS and suspect in (None, result.name):
+        for result in held:
+            if result.verdict is Verdict.PASS:
                 result.verdict, result.reason = crash.verdict, why
 
     def _again(self, tests: list[TestInfo], crash: Crashed) -> Results:

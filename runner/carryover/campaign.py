@@ -14,11 +14,13 @@ from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.events import TestInfo
 from carryover.identity import BootIdentity
 from carryover.kernel_messages import Severity
+from carryover.kernel_oracle import KernelFault
 from carryover.observation import Crashed
 from carryover.power_ladder import MachineSick
 from carryover.program import ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.results import RunOutput
+from carryover.resume import NOTHING_KEPT, Kept
 from carryover.strategy import KexecStrategy
 from carryover.verdict import TestResult, Verdict
 from carryover.vmlinux import Vmlinux
@@ -45,6 +47,7 @@ class Campaign:
         *,
         options: ProgramOptions = NO_OPTIONS,
         reruns: int = 8,
+        kept: Kept = NOTHING_KEPT,
         symbols: Sequence[Vmlinux] = (),
     ) -> None:
         self._strategy = strategy
@@ -55,9 +58,10 @@ class Campaign:
         self._blame = Blame(self._power_cycle, display, reruns)
         self._symbols = symbols
         self._probed = False
-        self.results: list[TestResult] = []
-        self.kernel_faults: list[str] = []
-        self.violations: list[str] = []
+        self._kept = kept
+        self.results: list[TestResult] = list(kept.results)
+        self.kernel_faults: list[str] = list(kept.faults)
+        self.violations: list[str] = list(kept.violations)
         self.sick = ""
 
     @property
@@ -71,16 +75,21 @@ class Campaign:
         return self._blame.unexplained
 
     def run(self, tests: Sequence[TestInfo]) -> Results:
-        """Yields the result of each test as soon as it is known.
+        """Yields the result of each test as soon as it is known; of a resumed run, the kept first.
 
         Closing the generator, or an exception in it (Ctrl-C too), ends the machine.
 
         Raises:
             BadInput: The target cannot do what was asked; nothing has run.
         """
+        yield from self._kept.results
+        tests = [test for test in tests if test.name not in self._decided()]
         infos = {test.name: test for test in tests}
         batch = Batch(tests)
         try:
+            self._complain_of_what_was_cut_short()
+            if not tests:
+                return
             for result in self._blame.batch(batch):
                 self._output.result(result, infos[result.name])
                 self.results.append(result)
@@ -112,10 +121,17 @@ class Campaign:
     def _decided(self) -> set[str]:
         return {result.name for result in self.results}
 
+    def _complain_of_what_was_cut_short(self) -> None:
+        self._complain_of_faults(self._kept.unrecorded_faults)
+        self._complain_of_violations(self._kept.unrecorded_violations)
+
     def _complain_of_kernel(self) -> None:
         """What the kernel says is no test's verdict, and must not go unseen."""
         self._strategy.watch.rest()
-        for fault in self._strategy.watch.oracle.faults():
+        self._complain_of_faults(self._strategy.watch.oracle.faults())
+
+    def _complain_of_faults(self, faults: Sequence[KernelFault]) -> None:
+        for fault in faults:
             for vmlinux in self._symbols:
                 if vmlinux.is_of(fault.banner):
                     fault.report.lines = vmlinux.decode(fault.report.lines)
@@ -129,11 +145,14 @@ class Campaign:
 
     def _complain_of_drivers(self) -> None:
         machine = self._strategy.machine
-        for text in machine.violations:
+        self._complain_of_violations(machine.violations)
+        machine.violations.clear()
+
+    def _complain_of_violations(self, violations: Sequence[str]) -> None:
+        for text in violations:
             self.violations.append(text)
             self._output.violation(text)
             self._display.note(f"forbidden by the device's specification: {text}")
-        machine.violations.clear()
 
     def _power_cycle(self, batch: Batch) -> Results:
         """A batch from power-on to power-off."""
@@ -224,9 +243,12 @@ class Campaign:
         return features
 
     def _refuse_bad_input(self, ended: Ended) -> None:
-        if ended.exit_code in (verbs.EXIT_USAGE, verbs.EXIT_CANNOT) and not self.results:
+        if ended.exit_code in (verbs.EXIT_USAGE, verbs.EXIT_CANNOT) and not self._has_new_results():
             if ended.said and not ended.has_error("holder") and not ended.has_error("ledger"):
                 raise BadInput(f"the target refuses: {ended.said}")
+
+    def _has_new_results(self) -> bool:
+        return len(self.results) > len(self._kept.results)
 
     def _kexec(self, batch: Batch) -> Generator[TestResult, None, bool]:
         """True if an incoming kernel is up, and is the one that was asked for."""

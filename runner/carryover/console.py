@@ -12,7 +12,7 @@ from typing import Protocol
 
 from carryover.errors import OutputFailed
 from carryover.kernel_messages import plain, recognise
-from carryover.observation import ConsoleLine, ReaderFailed, Watch
+from carryover.observation import ConsoleLine, ConsoleState, ReaderFailed, Watch
 
 # Gets each line, without the newline, and the wall clock (time.time()) when it was read.
 LineSink = Callable[[float, str], object]
@@ -55,6 +55,7 @@ class ConsoleRecorder:
                 self._feed(decoder.decode(data, final=not data), last=not data)
                 if not data:
                     self._stream.close()
+                    self._watch.post(ConsoleState(time.time(), "it has ended"))
                     return
         except OSError as error:
             self._watch.post(ReaderFailed(OutputFailed(f"console.log: {error.strerror}")))

@@ -68,6 +68,11 @@ class Display:
             )
             self._live.start()
 
+    def resumed(self, kept: Sequence[TestResult], left: int) -> None:
+        """A run goes on that was cut short."""
+        self.counts.update(result.verdict for result in kept)
+        self.note(f"resumed: {len(kept)} results are kept, {left} tests are left to run")
+
     def plan(self, lines: Sequence[str]) -> None:
         """What is going to happen: one block, before it does."""
         if self._quiet or not lines:

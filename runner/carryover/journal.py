@@ -58,6 +58,7 @@ class JournalState:
     last_step: str = ""
     host: str = ""
     access: dict[str, Any] | None = None
+    basis: dict[str, Any] = field(default_factory=dict)
     bound: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -147,6 +148,8 @@ def _apply(state: JournalState, step: str, entry: dict[str, Any]) -> None:
         state.bound.setdefault(entry["address"], entry)
     elif step == "restored":
         state.bound.pop(entry["address"], None)
+    elif step == "basis":
+        state.basis = entry["of"]
     elif step == "closed":
         state.closed = True
 

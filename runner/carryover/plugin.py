@@ -30,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where results go (default: out/bench)",
     )
     group.addoption(
+        "--carryover-resume",
+        action="store_true",
+        help="go on with the run in --carryover-out that was cut short: tests that have results "
+        "keep them",
+    )
+    group.addoption(
         "--carryover-hidden",
         action="store_true",
         help="also collect tests that exist to prove the runner",

@@ -21,20 +21,21 @@ from carryover.errors import BadInput, OutputFailed
 from carryover.events import TestInfo
 from carryover.kernel_oracle import KernelFault
 from carryover.ktap import ktap
+from carryover.resume import NOTHING_KEPT, require_run, take_up
+from carryover.saved_run import SCHEMA
 from carryover.timeline import Mark
 from carryover.verdict import TestResult
 
-SCHEMA = 2  # of results.jsonl: results.schema.json
 _NEEDED_BYTES = 16 << 20
+_WHOLE = ("junit.xml", "results.ktap", "report.html")  # written in the end
 _FILES = (
-    "junit.xml",
+    *_WHOLE,
     "results.jsonl",
-    "results.ktap",
-    "report.html",
     "console.log",
     "events.jsonl",
     "qemu.log",
 )
+_FOLDERS = ("logs", "models")
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,28 @@ class RunOutput:
     what is observed may be called from any thread.
     """
 
-    def __init__(self, directory: Path, about: RunDescription) -> None:
-        """Takes the directory; what an earlier run left there is removed.
+    def __init__(
+        self,
+        directory: Path,
+        about: RunDescription,
+        basis: dict[str, Any] | None = None,
+        *,
+        resume: bool = False,
+    ) -> None:
+        """Takes the directory. What an earlier run left there is removed, if that was closed.
+
+        What is left of a run that was killed and had results is put aside, into a folder of its
+        own: ``aside``.
+
+        Args:
+            directory: Where.
+            about: What the run is about.
+            basis: What it is of (basis.py).
+            resume: The run that was cut short there goes on: ``kept`` is what it has.
 
         Raises:
-            BadInput: It cannot be used: no space, no permission, or another run is alive in it.
+            BadInput: It cannot be used: no space, no permission, or another run is alive in it; or
+                there is nothing to resume.
         """
         self.directory = directory
         self._lock = threading.Lock()
@@ -80,10 +98,19 @@ class RunOutput:
         self._running: str | None = None
         self._has_ended = False
         self.closed_left_over = ""
+        self.aside: Path | None = None
+        self.kept = NOTHING_KEPT
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            if resume:
+                require_run(directory)
+            else:
+                directory.mkdir(parents=True, exist_ok=True)
             self._exclusive = _only_user(directory)
-            self._clear()
+            if resume:
+                self.kept = take_up(directory, basis or {})
+                self._remove(*_WHOLE)
+            else:
+                self._clear()
             free = shutil.disk_usage(directory).free
             if free < _NEEDED_BYTES:
                 raise BadInput(
@@ -91,6 +118,10 @@ class RunOutput:
                     f"{_NEEDED_BYTES >> 20} MiB; make room or give another --carryover-out"
                 )
             self.journal = journal.Journal(directory / "journal.jsonl")
+            if resume:
+                self.journal.write("resumed", results=len(self.kept.results))
+            elif basis is not None:
+                self.journal.write("basis", of=basis)
             self._results = self._open("results.jsonl")
             self._console = self._open("console.log")
             self._events = self._open("events.jsonl")
@@ -98,6 +129,9 @@ class RunOutput:
             raise BadInput(
                 f"{directory}: {error.strerror}; give another directory by --carryover-out"
             ) from error
+        if resume:
+            self._began = self.kept.began
+            return
         self._began = time.time()
         self._record(
             {
@@ -231,7 +265,7 @@ class RunOutput:
             partial.replace(path)
 
     def _open(self, name: str) -> IO[str]:
-        return (self.directory / name).open("x", encoding="utf-8", buffering=1 << 16)
+        return (self.directory / name).open("a", encoding="utf-8", buffering=1 << 16)
 
     def _clear(self) -> None:
         left_over = self.directory / "journal.jsonl"
@@ -239,11 +273,16 @@ class RunOutput:
             journal.require_put_back(left_over)
             if not journal.read(left_over).closed:
                 self.closed_left_over = journal.close_left_over(left_over)
-            left_over.unlink()
-        for name in _FILES:
+                self.aside = _put_aside(self.directory)
+            left_over.unlink(missing_ok=True)
+        self._remove(*_FILES)
+        for name in _FOLDERS:
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+
+    def _remove(self, *names: str) -> None:
+        for name in names:
             (self.directory / name).unlink(missing_ok=True)
             (self.directory / f"{name}.partial").unlink(missing_ok=True)
-        shutil.rmtree(self.directory / "logs", ignore_errors=True)
 
     @contextlib.contextmanager
     def _guard(self, name: str) -> Iterator[None]:
@@ -251,6 +290,21 @@ class RunOutput:
             yield
         except OSError as error:
             raise OutputFailed(f"{self.directory / name}: {error.strerror}") from error
+
+
+def _put_aside(directory: Path) -> Path | None:
+    """The files of a run that had results go into a folder of their own, the journal last."""
+    results = directory / "results.jsonl"
+    if not results.exists() or b'"event": "result"' not in results.read_bytes():
+        return None
+    number = 1
+    while (aside := directory / f"cut-short-{number}").exists():
+        number += 1
+    aside.mkdir()
+    for name in (*_FILES, *_FOLDERS, "journal.jsonl"):
+        if (directory / name).exists():
+            (directory / name).rename(aside / name)
+    return aside
 
 
 def log_path(directory: Path, name: str) -> Path:

@@ -129,6 +129,8 @@ def _pytest_arguments(options: argparse.Namespace) -> list[str]:
     rest: list[str] = options.rest
     arguments = ["-p", "carryover.plugin", "-c", os.devnull, "--rootdir", str(Path.cwd())]
     arguments += ["--lg-env", str(options.target)]
+    if options.resume:
+        arguments.append("--carryover-resume")
     if any("::" in word for word in rest if not word.startswith("-")):
         return [*arguments, *rest]  # tests are named by the program's path
     program = options.program or os.environ.get(PROGRAM)

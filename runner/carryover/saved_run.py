@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from carryover.errors import BadInput
-from carryover.results import SCHEMA
 
+SCHEMA = 2  # results.schema.json
 _NAME = "results.jsonl"
 _REMEDY = "give the --carryover-out of a run, or its results.jsonl"
 

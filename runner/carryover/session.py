@@ -18,6 +18,7 @@ from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 from rich.console import Console
 
 from carryover import report
+from carryover.basis import basis
 from carryover.blame import Results
 from carryover.campaign import Campaign
 from carryover.display import Display
@@ -124,16 +125,23 @@ class CarryoverSession:
         strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
         strategy.check()
         symbols = [Vmlinux.open(file) for file in self._config.getoption("carryover_vmlinux")]
-        self._output = output = RunOutput(self._directory, self._describe(strategy))
+        options = ProgramOptions.of(self._config)
+        self._output = output = RunOutput(
+            self._directory,
+            self._describe(strategy),
+            self._basis(strategy, options),
+            resume=self._config.getoption("carryover_resume"),
+        )
         if done := output.closed_left_over:
-            self._display.note(f"an earlier run was cut short; closed it: {done}")
+            aside = f"; its results are in {_short(output.aside)}" if output.aside else ""
+            self._display.note(f"an earlier run was cut short; closed it: {done}{aside}")
         strategy.observe(
             Sinks(
                 console=output.console,
                 events=output.event,
                 machine_log=self._directory / "qemu.log",
                 journal=output.journal.write,
-                timeline=Timeline(output.mark),
+                timeline=Timeline(output.mark, output.kept.cycles),
                 tell=self._display.note,
             )
         )
@@ -146,13 +154,17 @@ class CarryoverSession:
             strategy,
             output,
             self._display,
-            options=ProgramOptions.of(self._config),
+            options=options,
             reruns=self._config.getoption("carryover_reruns"),
+            kept=output.kept,
             symbols=symbols,
         )
         self._results = self._campaign.run([item.info for item in self._items.values()])
         self._display.begin(len(self._items))
-        tests = [item.info for item in self._items.values()]
+        kept = {result.name for result in output.kept.results}
+        tests = [item.info for item in self._items.values() if item.info.name not in kept]
+        if self._config.getoption("carryover_resume"):
+            self._display.resumed(output.kept.results, len(tests))
         plan = Plan.of(tests, strategy.claims, strategy.iommu_mode, self._left_out)
         self._display.plan(plan.lines())
 
@@ -167,6 +179,25 @@ class CarryoverSession:
                 for device in strategy.devices()
             ],
             arguments=[str(word) for word in self._config.invocation_params.args],
+        )
+
+    def _basis(self, strategy: KexecStrategy, options: ProgramOptions) -> dict[str, Any]:
+        """Deadlines are none of it: they decide how long to wait, not what is tested."""
+        return basis(
+            {item.path for item in self._items.values()},
+            Path(_env_file(self._config)),
+            list(self._items),
+            {
+                "target": strategy.target.name,
+                "--carryover-claim": sorted(strategy.claims),
+                "--carryover-iommu-mode": strategy.iommu_mode,
+                "--carryover-kernel": strategy.kernel,
+                "--carryover-initrd": strategy.initrd,
+                "--carryover-append": self._config.getoption("carryover_append"),
+                "--carryover-boot-append": self._config.getoption("carryover_boot_append"),
+                "--carryover-soak": options.soak,
+                "--carryover-chain": options.chain,
+            },
         )
 
     def report(self, item: ProgramItem) -> None:

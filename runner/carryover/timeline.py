@@ -66,10 +66,11 @@ class Mark:
 class Timeline:
     """Makes marks. Its methods may be called from any thread, and raise what `write` raises."""
 
-    def __init__(self, write: Callable[[Mark], None]) -> None:
+    def __init__(self, write: Callable[[Mark], None], cycles: int = 0) -> None:
+        """A new one; `cycles` power cycles of this run are over."""
         self._write = write
         self._lock = threading.Lock()
-        self._cycle = 0
+        self._cycle = cycles
         self._kexec = 0
         self._what = ""  # of the latest mark
         self._is_jumping = False  # told to kexec, and no kernel has signed on

@@ -15,7 +15,7 @@ from conftest import FakeBench
 from jsonschema import Draft202012Validator
 from results_schema import SCHEMA, check_records, complaints
 
-from carryover.results import SCHEMA as VERSION
+from carryover.saved_run import SCHEMA as VERSION
 from carryover.saved_run import load, required_fields
 from carryover.strategy import CLAIMS
 from carryover.timeline import WORDS

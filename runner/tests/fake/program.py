@@ -226,7 +226,8 @@ def arm(
         if action == "HangsWhileArming":
             wait_for_ever()
         if action == "FillsTheDisk":
-            fill(Path(os.environ["CARRYOVER_FAKE_FILL"]))
+            if folder := os.environ.get("CARRYOVER_FAKE_FILL"):
+                fill(Path(folder))
         if action == "TalksNonsense":
             sys.stdout.write("Segmentation fault\n")
             sys.stdout.flush()
