@@ -128,6 +128,8 @@ def _pytest_arguments(options: argparse.Namespace) -> list[str]:
     """Pytest's own settings are those of the command line alone, not of a file in some folder."""
     rest: list[str] = options.rest
     arguments = ["-p", "carryover.plugin", "-c", os.devnull, "--rootdir", str(Path.cwd())]
+    # labgrid's plugin asserts nothing that a test's reader would want to see rewritten.
+    arguments += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
     arguments += ["--lg-env", str(options.target)]
     if options.resume:
         arguments.append("--carryover-resume")
