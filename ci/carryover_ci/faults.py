@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,6 +54,7 @@ class Judgement:
 
     @property
     def is_good(self) -> bool:
+        """Whether every verdict is there and right."""
         return not self.wrong and not self.lost
 
 
@@ -117,14 +118,12 @@ def table(of: Sequence[Fault], judgements: Sequence[Judgement]) -> str:
     )
 
 
-def run_once(
-    fault: Fault, folder: Path, lead: Callable[[FaultRun], tuple[int, float]]
-) -> Judgement:
+def run_once(fault: Fault, folder: Path) -> Judgement:
     """One run, judged. What cannot be done, or ends in another way, is wrong."""
     began = time.monotonic()
     run = FaultRun(folder, list(fault.verdicts), fault.options)
     try:
-        status, when = lead(run)
+        status, when = fault.lead(run)
         judgement = judge(fault, run.records, status, when, time.monotonic() - began)
         if left := run.left_running():
             judgement.wrong.append(f"left running: machine, process {left}")
@@ -168,7 +167,7 @@ class Matrix:
 
     def _one(self, fault: Fault, number: int) -> None:
         folder = OUT / f"{fault.name.replace(', ', '-').replace(' ', '-')}-{number}"
-        judgement = run_once(fault, folder, fault.lead)
+        judgement = run_once(fault, folder)
         if judgement.is_good:
             shutil.rmtree(folder)
         else:

@@ -34,6 +34,14 @@ class ConsoleLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleLines:
+    """Several lines at once, none of which tells anything by itself: of a console in a flood."""
+
+    time: float
+    texts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class MachineEvent:
     """An event of the machine itself, by QMP's name (RESET, SHUTDOWN, ...)."""
 
@@ -84,6 +92,7 @@ class ConsoleState:
 
 Observation = (
     ConsoleLine
+    | ConsoleLines
     | ConsoleState
     | MachineEvent
     | MachineGone
@@ -229,6 +238,8 @@ class Watch:
         self.health.observe(seen)
         if isinstance(seen, ConsoleLine):
             self.oracle.console(seen.time, seen.text, seen.message)
+        elif isinstance(seen, ConsoleLines):
+            self.oracle.several(seen.texts)
         elif isinstance(seen, ProgramEvent):
             self.oracle.program(seen.event)
         return seen
@@ -259,6 +270,8 @@ class Watch:
                 seen = self.next(deadline)
             except DeadlineExpired:
                 break
+            if isinstance(seen, ConsoleLines):
+                last = seen.texts[-1].strip() or last
             if not isinstance(seen, ConsoleLine):
                 continue
             last = seen.text.strip() or last
