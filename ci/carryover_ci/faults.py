@@ -86,7 +86,9 @@ def judge(
     hit = found.get(next(iter(fault.verdicts)))
     seconds = round(hit["time"] - when, 3) if hit else None
     if seconds is not None and fault.limit is not None and seconds > fault.limit:
-        wrong.append(f"the verdict came {seconds:.1f} s after the fault, not within {fault.limit}")
+        wrong.append(
+            f"the verdict came {seconds:.1f} s after the fault, not within {fault.limit:g} s"
+        )
     right = sum(found[n]["verdict"] == v for n, v in fault.verdicts.items() if n in found)
     lost = [name for name in fault.verdicts if name not in found]
     return Judgement(fault.name, right, wrong, lost, seconds, round(total, 1))
