@@ -26,7 +26,7 @@ _OUT = ROOT / "out" / "test"
 _SHOWN_LINES = 40
 _PYTEST = re.compile(r"(\d+) (passed|failed|errors?)\b")
 _CTEST = re.compile(r"tests passed, (\d+) tests? failed out of (\d+)")
-_MUTANTS = re.compile(r"^(\d+) of (\d+) mutants killed$", re.MULTILINE)
+_OF = re.compile(r"^(\d+) of (\d+) (?:mutants killed|runs right)$", re.MULTILINE)
 
 # One of each kind, killed early and late in a run: enough to know that the tests can fail.
 SAMPLE_OF_MUTANTS = (
@@ -61,7 +61,7 @@ def count(output: str, succeeded: bool) -> tuple[int, int]:
     if summary := _CTEST.search(output):
         failed = int(summary[1])
         passed = int(summary[2]) - failed
-    elif summary := _MUTANTS.search(output):
+    elif summary := _OF.search(output):
         passed = int(summary[1])
         failed = int(summary[2]) - passed
     else:

@@ -222,7 +222,9 @@ def _main() -> None:
     try:
         is_good = matrix.run()
     finally:
-        sys.stdout.write(f"\n{table(selected, matrix.judgements)}")
+        good = sum(one.is_good for one in matrix.judgements)
+        wanted = len(selected) * arguments.runs
+        sys.stdout.write(f"\n{table(selected, matrix.judgements)}{good} of {wanted} runs right\n")
     sys.exit(0 if is_good else 1)
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The fault matrix's own judgement: what is wrong is called wrong, and what is lost, lost."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,10 @@ def test_all_runs_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     matrix = Matrix([FAULT], runs=2, jobs=2)
     assert not matrix.run()
     assert len(matrix.judgements) == 2
-    assert sorted(os.listdir(tmp_path / "out" / "wrong")) == ["panic-1", "panic-2"]
+    assert sorted(kept.name for kept in (tmp_path / "out" / "wrong").iterdir()) == [
+        "panic-1",
+        "panic-2",
+    ]
     assert (tmp_path / "out" / "faults.json").exists()
 
 
