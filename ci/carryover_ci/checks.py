@@ -26,7 +26,7 @@ _OUT = ROOT / "out" / "test"
 _SHOWN_LINES = 40
 _PYTEST = re.compile(r"(\d+) (passed|failed|errors?)\b")
 _CTEST = re.compile(r"tests passed, (\d+) tests? failed out of (\d+)")
-_MUTANTS = re.compile(r"^(\d+) of (\d+) mutants killed$", re.MULTILINE)
+_OF = re.compile(r"^(\d+) of (\d+) (?:mutants killed|runs right)$", re.MULTILINE)
 
 # One of each kind, killed early and late in a run: enough to know that the tests can fail.
 SAMPLE_OF_MUTANTS = (
@@ -36,6 +36,9 @@ SAMPLE_OF_MUTANTS = (
     "vfio-retrieve-is-final",
     "pci-account-not-written",
 )
+
+# A few tests of each kind, whose run is little more than a cold boot and a kexec.
+CYCLE = "OneMiBAndAPage or IgbContinuity or LiveUpdateRules"
 
 # Where a kernel that gives bus numbers anew would give others.
 _DRIVERS = ("--lg-env", "ci/drivers.yaml")
@@ -58,7 +61,7 @@ def count(output: str, succeeded: bool) -> tuple[int, int]:
     if summary := _CTEST.search(output):
         failed = int(summary[1])
         passed = int(summary[2]) - failed
-    elif summary := _MUTANTS.search(output):
+    elif summary := _OF.search(output):
         passed = int(summary[1])
         failed = int(summary[2]) - passed
     else:
@@ -211,8 +214,9 @@ def _main() -> None:
         action="store_true",
         help="also start and stop every device 100 times, cause each of the runner's verdicts for "
         "real, have git find a culprit by ci/bisect, build the kernel with each patch more, run "
-        "the suite on a debug kernel, with ten kexecs in a row, and 100 times, try all mutants, "
-        "and let clang-tidy's analyzer go deep",
+        "the suite on a debug kernel, with ten kexecs in a row, and 100 times, 200 cycles of a few "
+        "tests, each fault of the matrix 20 times, try all mutants, and let clang-tidy's analyzer "
+        "go deep",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
@@ -239,6 +243,10 @@ def _main() -> None:
         _bench(table, mode, *_DRIVERS, "--vtd", mode, *selected)
     _bench(table, "reference", "--reference")
     _bench(table, "bridges", "--reference", *_BRIDGES)
+    jobs = str(min(2, os.cpu_count() or 1))
+    runs = "20" if arguments.full else "1"
+    faults = ROOT / "ci" / "faults"
+    table.command("faults", faults, "--runs", runs, "--jobs", jobs, show=True)
     if arguments.full:
         restarts = ("--carryover-soak", "50", "-k", "StartsAndStopsManyTimes")
         _bench(table, "restarts", *_DRIVERS, *restarts)
@@ -246,8 +254,10 @@ def _main() -> None:
         table.command("verdicts", ROOT / "ci" / "bench", "--runner-tests", show=True)
         table.command("bisect", *_pytest("ci"), "-m", "bench")
         _bench(table, "chain", "--reference", "--carryover-chain", "10", "-k", "KexecAfterKexec")
-        again = ("--repeat", "100", "--jobs", str(min(2, os.cpu_count() or 1)))
+        again = ("--repeat", "100", "--jobs", jobs)
         table.command("100 runs", ROOT / "ci" / "bench", "--reference", *again, show=True)
+        cycles = ("--repeat", "200", "--jobs", jobs, "-k", CYCLE)
+        table.command("200 cycles", ROOT / "ci" / "bench", *cycles, show=True)
     sample = [] if arguments.full else SAMPLE_OF_MUTANTS
     table.command("mutants", ROOT / "ci" / "mutants", *sample, show=True)
     table.show()

@@ -190,13 +190,13 @@ class FaultRun:
         results = (r for r in self.records if r["event"] == "result" and r["name"] == name)
         return next(results, None)
 
-    def console_time(self, text: str, before: float) -> float | None:
-        """When the last line with that text was read that came before a moment; time.time()."""
+    def last_line(self, before: float, *, but: str) -> float | None:
+        """When the console's last line before a moment was read that has not that text."""
         began = next((r["time"] for r in self.records if r["event"] == "begin"), 0.0)
         found = None
         with (self.out / "console.log").open(errors="replace") as lines:
             for line in lines:
-                if text in line and line.startswith("["):
+                if but not in line and line.startswith("["):
                     when = began + float(line[1:].partition(_STAMP)[0])
                     found = when if when <= before else found
         return found

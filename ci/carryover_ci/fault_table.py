@@ -6,17 +6,17 @@ import errno
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from carryover_ci import console_flood
+from carryover_ci import console_fault
 from carryover_ci.fault_run import FaultRun
 from carryover_ci.run import Failure
 
 GOOD, BAD, INFRA = 0, 1, 3  # exit status of `carryover run`
 SOUND, SLOW, SKIPPED = "HiddenFault.IsSound", "HiddenFault.TakesItsTime", "HiddenFault.IsSkipped"
-_PANIC_END = "---[ end Kernel panic"
 # A hang is waited for: half the patience of the tests is enough on an idle machine.
 _HASTE = ("--carryover-time-scale", "0.5")
 
@@ -54,7 +54,7 @@ def _panic(culprit: str) -> Lead:
         run.start()
         status = run.finish()
         result = run.result(culprit)
-        died = run.console_time(_PANIC_END, result["time"]) if result else None
+        died = run.last_line(result["time"], but=console_fault.TEXT) if result else None
         if died is None:
             raise Failure(f"no panic of {culprit} on the console")
         return status, died
@@ -89,24 +89,34 @@ def _while_verifying(do: Callable[[FaultRun], float]) -> Lead:
 
 
 def _console_lost(run: FaultRun) -> tuple[int, float]:
+    cut = run.folder / "cut"
+    run.variables = console_fault.cutting(cut)
     run.start()
     run.wait_for(event="holding")
-    backend = {"type": "null", "data": {}}
-    when = run.machine("chardev-change", id="serialsocket", backend=backend)
+    when = time.time()
+    cut.touch()
     return run.finish(), when
 
 
-def _console_flooded(run: FaultRun) -> tuple[int, float]:
+def _console_faulted(run: FaultRun) -> tuple[int, float]:
     report = run.folder / "flood.json"
-    run.variables = console_flood.variables(report)
+    run.variables = console_fault.flooding(report)
     status, when = _panic("HiddenFault.PanicsInVerify")(run)
-    rate = console_flood.rate(report)
+    rate = console_fault.rate(report)
     if rate < 10.0:
         raise Failure(f"the console was flooded at {rate:.1f} MB/s only")
-    faults = [r for r in run.records if r["event"] == "kernel-fault" and r["kind"] == "panic"]
-    if not faults or not faults[0]["lines"][-1].startswith(_PANIC_END):
+    if not any(_is_whole_panic(record) for record in run.records):
         raise Failure("the panic's report was not found whole in the flood")
     return status, when
+
+
+def _is_whole_panic(record: Mapping[str, Any]) -> bool:
+    """As the console has it without a flood: what it is, where, and how it came there."""
+    if record["event"] != "kernel-fault" or record["kind"] != "panic":
+        return False
+    lines = record["lines"]
+    is_pure = not any(console_fault.TEXT in line for line in lines)
+    return is_pure and any("Call Trace:" in line for line in lines) and "sysrq" in lines[0]
 
 
 def _controller_killed(run: FaultRun) -> tuple[int, float]:
@@ -233,7 +243,7 @@ def faults() -> list[Fault]:
             "10 MB/s between the kernel's lines, in which it panics while a test is verified",
             {f"{hidden}PanicsInVerify": "PANIC", SOUND: "PASS"},
             BAD,
-            _console_flooded,
+            _console_faulted,
             limit=5.0,
         ),
         Fault(

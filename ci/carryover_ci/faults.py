@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,6 +54,7 @@ class Judgement:
 
     @property
     def is_good(self) -> bool:
+        """Whether every verdict is there and right."""
         return not self.wrong and not self.lost
 
 
@@ -85,7 +86,9 @@ def judge(
     hit = found.get(next(iter(fault.verdicts)))
     seconds = round(hit["time"] - when, 3) if hit else None
     if seconds is not None and fault.limit is not None and seconds > fault.limit:
-        wrong.append(f"the verdict came {seconds:.1f} s after the fault, not within {fault.limit}")
+        wrong.append(
+            f"the verdict came {seconds:.1f} s after the fault, not within {fault.limit:g} s"
+        )
     right = sum(found[n]["verdict"] == v for n, v in fault.verdicts.items() if n in found)
     lost = [name for name in fault.verdicts if name not in found]
     return Judgement(fault.name, right, wrong, lost, seconds, round(total, 1))
@@ -117,14 +120,12 @@ def table(of: Sequence[Fault], judgements: Sequence[Judgement]) -> str:
     )
 
 
-def run_once(
-    fault: Fault, folder: Path, lead: Callable[[FaultRun], tuple[int, float]]
-) -> Judgement:
+def run_once(fault: Fault, folder: Path) -> Judgement:
     """One run, judged. What cannot be done, or ends in another way, is wrong."""
     began = time.monotonic()
     run = FaultRun(folder, list(fault.verdicts), fault.options)
     try:
-        status, when = lead(run)
+        status, when = fault.lead(run)
         judgement = judge(fault, run.records, status, when, time.monotonic() - began)
         if left := run.left_running():
             judgement.wrong.append(f"left running: machine, process {left}")
@@ -168,7 +169,7 @@ class Matrix:
 
     def _one(self, fault: Fault, number: int) -> None:
         folder = OUT / f"{fault.name.replace(', ', '-').replace(' ', '-')}-{number}"
-        judgement = run_once(fault, folder, fault.lead)
+        judgement = run_once(fault, folder)
         if judgement.is_good:
             shutil.rmtree(folder)
         else:
@@ -221,7 +222,9 @@ def _main() -> None:
     try:
         is_good = matrix.run()
     finally:
-        sys.stdout.write(f"\n{table(selected, matrix.judgements)}")
+        good = sum(one.is_good for one in matrix.judgements)
+        wanted = len(selected) * arguments.runs
+        sys.stdout.write(f"\n{table(selected, matrix.judgements)}{good} of {wanted} runs right\n")
     sys.exit(0 if is_good else 1)
 
 

@@ -18,6 +18,7 @@ from carryover_ci.program import ROOT
         ("98% tests passed, 1 test failed out of 42\n", False, (41, 1)),
         ("a  killed  9.5 s  2 failed, 3 passed\n\n5 of 5 mutants killed\n", True, (5, 0)),
         ("3 of 5 mutants killed\n", False, (3, 2)),
+        ("19 of 20 runs right\n", False, (19, 1)),
     ],
 )
 def test_count(output: str, succeeded: bool, expected: tuple[int, int]) -> None:

@@ -164,6 +164,7 @@ class TargetCommands:
                         raise self._strategy.watch.silence(_NO_KERNEL) from None
                     if lost is not None:
                         raise Infrastructure(_connection_lost(verb, lost)) from None
+                    self._check_connection(verb, batch)
                     raise self._hang(verb, batch) from None
                 except Crashed:
                     for late in watch.late:
@@ -266,6 +267,16 @@ class TargetCommands:
             name, half = batch.running
             return self._strategy.hang(f"{half} of {name} did not end within {limit:g} s")
         return self._strategy.hang(f"nothing came from `{verb}` for {limit:g} s")
+
+    def _check_connection(self, verb: str, batch: Batch) -> None:
+        """A half that has ended by the console does not hang: its end was lost on the way."""
+        if batch.running is not None:
+            name, half = batch.running
+            if self._strategy.watch.oracle.has_ended(half, name):
+                raise Infrastructure(
+                    f"the connection was lost during `{verb}`: by the console, {half} of {name} "
+                    "has ended, and nothing of that came over SSH"
+                )
 
     def _gone(self, verb: str, seen: ProgramGone) -> None:
         """The command ended without `end`: the machine, the program, or the connection died."""

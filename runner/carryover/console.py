@@ -7,15 +7,20 @@ import codecs
 import os
 import threading
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from carryover.errors import OutputFailed
-from carryover.kernel_messages import plain, recognise
-from carryover.observation import ConsoleLine, ConsoleState, ReaderFailed, Watch
+from carryover.kernel_messages import plain, recognise, recognise_all
+from carryover.observation import ConsoleLine, ConsoleLines, ConsoleState, ReaderFailed, Watch
 
-# Gets each line, without the newline, and the wall clock (time.time()) when it was read.
-LineSink = Callable[[float, str], object]
+# Lines that come at once and are more are a flood.
+_FLOOD = 50
+
+
+class LineSink(Protocol):
+    """Gets lines, without the newline, and the wall clock (time.time()) when they were read."""
+
+    def __call__(self, when: float, *lines: str) -> object: ...
 
 
 class Stream(Protocol):
@@ -67,8 +72,25 @@ class ConsoleRecorder:
         if last and self._partial:
             lines.append(self._partial)
             self._partial = ""
+        if len(lines) > _FLOOD:
+            self._flood(lines)
+            return
         for line in lines:
             now = time.time()
             shown = plain(line)
             self._sink(now, shown)
             self._watch.post(ConsoleLine(now, shown, recognise(shown)))
+
+    def _flood(self, lines: list[str]) -> None:
+        """What needs no closer look is posted together."""
+        now = time.time()
+        shown = plain("\n".join(lines)).split("\n")
+        self._sink(now, *shown)
+        done = 0
+        for number, message in recognise_all(shown).items():
+            if number > done:
+                self._watch.post(ConsoleLines(now, shown[done:number]))
+            self._watch.post(ConsoleLine(now, shown[number], message))
+            done = number + 1
+        if done < len(shown):
+            self._watch.post(ConsoleLines(now, shown[done:]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,6 +19,7 @@ from carryover.errors import ProtocolError
 from carryover.events import Event
 from carryover.kernel_messages import (
     INCOMPATIBLE,
+    MARK,
     Ending,
     KernelMessage,
     Kind,
@@ -33,7 +34,7 @@ from carryover.kernel_report import KernelReport, ReportCutter
 
 Role = Literal["outgoing", "incoming"]
 
-_MARK = re.compile(r"carryover: (?P<what>begin|end) (?P<half>\w+) (?P<test>\S+)$")
+_MARK = re.compile(MARK + r"(?P<what>begin|end) (?P<half>\w+) (?P<test>\S+)$")
 # Seconds: what a test has caused may be told a little after its end.
 _LATE = 1.0
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
@@ -108,6 +109,7 @@ class _Boot:
     found: list[_Found] = field(default_factory=list)
     expected: list[_Expected] = field(default_factory=list)
     marks: list[tuple[float, str, str]] = field(default_factory=list)  # stamp, half, test or ""
+    on_console: list[tuple[str, str, str]] = field(default_factory=list)  # begin or end, half, test
     read_to: float = -1.0  # stamp of the last record of the log that was read
     sequence: int = -1  # ... and its number
     taints: list[tuple[int, _Arrival]] = field(default_factory=list)
@@ -159,10 +161,23 @@ class KernelOracle:
         boot = self._boots[-1]
         if message is not None and message.meaning is Meaning.INIT:
             boot.init = one.stamp
-        now = self._arrival(when)
+        now = self._arrival(when, by_console=True)
         if message is not None and message.kind is not None:
             boot.arrivals.setdefault((one.stamp, one.text.strip()), now)
         boot.add(boot.console.feed(one, message), now)
+        if match := _MARK.match(one.text):
+            boot.on_console.append((match["what"], match["half"], match["test"]))
+
+    def several(self, lines: Sequence[str]) -> None:
+        """Lines of the console that are no begin of a report, and no mark."""
+        boot = self._boots[-1]
+        if not boot.console.is_idle:
+            for line in lines:
+                boot.add(boot.console.feed(stamped(line), None), self._arrival(time.time()))
+
+    def has_ended(self, half: str, test: str) -> bool:
+        """Whether the console tells that the test's half has ended, on the present kernel."""
+        return ("end", half, test) in self._boots[-1].on_console
 
     def program(self, event: Event) -> None:
         """An event of the program.
@@ -192,8 +207,12 @@ class KernelOracle:
         self._boots = [_Boot("outgoing", is_cold=True)]
         return found
 
-    def _arrival(self, when: float) -> _Arrival:
-        return _Arrival(when, self._running, self._boots[-1].role)
+    def _arrival(self, when: float, *, by_console: bool = False) -> _Arrival:
+        boot, test = self._boots[-1], self._running
+        if by_console and boot.on_console:  # SSH may be slower, and lose the last
+            what, _, marked = boot.on_console[-1]
+            test = marked if what == "begin" else None
+        return _Arrival(when, test, boot.role)
 
     def _sign_on(self, banner: str, when: float) -> None:
         boot = self._boots[-1]

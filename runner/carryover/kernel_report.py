@@ -208,6 +208,11 @@ class ReportCutter:
             self._remember(line)
         return ended
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no report is open, or may turn out to have begun."""
+        return not self._open and not self._before
+
     def close(self) -> list[KernelReport]:
         """Nothing more comes: the reports that have not ended."""
         ended = [report for caller in list(self._open) for report in self._end(caller)]

@@ -34,6 +34,14 @@ class ConsoleLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleLines:
+    """Several lines at once, none of which tells anything by itself: of a console in a flood."""
+
+    time: float
+    texts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class MachineEvent:
     """An event of the machine itself, by QMP's name (RESET, SHUTDOWN, ...)."""
 
@@ -92,6 +100,7 @@ class ConsoleState:
 
 Observation = (
     ConsoleLine
+    | ConsoleLines
     | ConsoleState
     | MachineEvent
     | MachineGone
@@ -259,6 +268,8 @@ class Watch:
         self.health.observe(seen)
         if isinstance(seen, ConsoleLine):
             self.oracle.console(seen.time, seen.text, seen.message)
+        elif isinstance(seen, ConsoleLines):
+            self.oracle.several(seen.texts)
         elif isinstance(seen, ProgramEvent):
             self.oracle.program(seen.event)
         return seen
@@ -298,9 +309,11 @@ class Watch:
             except DeadlineExpired:
                 break
             heed(seen)
-            if isinstance(seen, ConsoleLine):
+            if isinstance(seen, ConsoleLines):
+                last = seen.texts[-1].strip() or last
+            elif isinstance(seen, ConsoleLine):
                 last = seen.text.strip() or last
-            elif not isinstance(seen, Reached):
+            if not isinstance(seen, ConsoleLine | Reached):
                 continue
             message = seen.message
             if message is None or message.meaning is not Meaning.TARGET_READY:

@@ -26,6 +26,7 @@ from carryover.saved_run import SCHEMA
 from carryover.timeline import Mark
 from carryover.verdict import TestResult
 
+_MOST_LINES = 20_000  # of a test's own log, before the console is left out
 _NEEDED_BYTES = 16 << 20
 _WHOLE = ("junit.xml", "results.ktap", "report.html")  # written in the end
 _FILES = (
@@ -143,19 +144,24 @@ class RunOutput:
             }
         )
 
-    def console(self, when: float, line: str) -> None:
-        """One line of the console; goes into the running test's log as well.
+    def console(self, when: float, *lines: str) -> None:
+        """Lines of the console; they go into the running test's log as well, up to a limit.
 
         Args:
-            when: Wall clock when it was read. The log has seconds since the run began.
-            line: Without its end.
+            when: Wall clock when they were read. The log has seconds since the run began.
+            lines: Without their ends.
         """
-        stamped = f"[{max(0.0, when - self._began):.3f}] {line}"
+        stamp = f"[{max(0.0, when - self._began):.3f}] "
         with self._lock, self._guard("console.log"):
-            self._console.write(stamped + "\n")
+            self._console.write("".join([f"{stamp}{line}\n" for line in lines]))
             self._console.flush()
             if self._running is not None:
-                self._lines[self._running].append(f"console: {stamped}")
+                own = self._lines[self._running]
+                if len(own) > _MOST_LINES:
+                    return
+                own += [f"console: {stamp}{line}" for line in lines]
+                if len(own) > _MOST_LINES:
+                    own.append("console: there is more, see console.log")
 
     def event(self, line: str) -> None:
         """One line of the program, as it came."""

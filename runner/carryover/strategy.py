@@ -28,6 +28,7 @@ from carryover.lease import PlaceLost
 from carryover.machine import MachineProtocol
 from carryover.observation import (
     ConsoleLine,
+    ConsoleLines,
     Crashed,
     DeadlineExpired,
     Observation,
@@ -488,6 +489,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             while time.monotonic() < deadline:
                 seen = self.watch.next(deadline)
                 if isinstance(seen, ConsoleLine) and _SYSRQ_HELP in seen.text:
+                    return True
+                if isinstance(seen, ConsoleLines) and any(_SYSRQ_HELP in t for t in seen.texts):
                     return True
         except DeadlineExpired:
             pass

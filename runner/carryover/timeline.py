@@ -11,7 +11,7 @@ from typing import Any
 
 from carryover.events import Event
 from carryover.kernel_messages import Meaning
-from carryover.observation import ConsoleLine, Observation, ProgramEvent
+from carryover.observation import ConsoleLine, ConsoleLines, Observation, ProgramEvent
 
 # What a mark may say, in the order in which a power cycle with one kexec has them.
 WORDS = (
@@ -113,6 +113,9 @@ class Timeline:
         if isinstance(seen, ConsoleLine):
             with self._lock:
                 self._console(seen)
+        elif isinstance(seen, ConsoleLines):
+            with self._lock:
+                self._console(ConsoleLine(seen.time, seen.texts[-1], None))
         elif isinstance(seen, ProgramEvent) and (what := _of_program(seen.event)):
             self.step(what)
 

@@ -85,8 +85,8 @@ class BenchMachine:
         seen = ConsoleAlone(self.watch)
         self.bench.power_on(seen, self._write, self._folder / "qemu.log", "")
 
-    def _write(self, _when: float, line: str) -> None:
-        self._console.write(f"{line}\n")
+    def _write(self, when: float, *lines: str) -> None:
+        self._console.writelines(f"{line}\n" for line in lines)
 
     def off(self) -> None:
         self._thread.submit(self.bench.power_off).result()

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from carryover.kernel_messages import Meaning, recognise
+from carryover.kernel_messages import TABLE, Meaning, Row, recognise, recognise_all
+from carryover.literals import literals
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,37 @@ def test_values() -> None:
 )
 def test_other_lines_mean_nothing(line: str) -> None:
     assert recognise(line) is None
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.example)
+def test_what_a_row_is_looked_for_by_is_in_its_lines(row: Row) -> None:
+    assert all(len(literal) >= 3 for literal in row.literals), "each line would need a closer look"
+    assert row.may_match(row.example)
+
+
+def test_many_lines_at_once_are_recognised_as_each_by_itself() -> None:
+    lines = [line for row in TABLE for line in ("nothing", f"[    1.5][   T61] {row.example}")]
+    lines += ["------------[ cut here ]------------", "carryover: begin run A.B", "", "nothing"]
+    found = recognise_all(lines)
+    assert {n: m for n, m in found.items() if m} == {
+        n: message for n, line in enumerate(lines) if (message := recognise(line))
+    }
+    assert sorted(set(found) - {n for n, line in enumerate(lines) if recognise(line)}) == [
+        len(lines) - 4,
+        len(lines) - 3,
+    ]
+    assert recognise_all(["nothing"] * 3) == {}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (r"BUG: (soft|hard) lockup", (" lockup",)),
+        (r"^WARNING: |kernel BUG at ", ("WARNING: ", "kernel BUG at ")),
+        (r"Warning?s: [a-z ]+\(count \d+\)", ("(count ",)),
+        (r"a{2,3}bcd.x*", ("bcd",)),
+        (r"\w+", ("",)),
+    ],
+)
+def test_literals(pattern: str, expected: tuple[str, ...]) -> None:
+    assert literals(pattern) == expected

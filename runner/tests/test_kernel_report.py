@@ -20,7 +20,7 @@ from carryover.console import ConsoleRecorder
 from carryover.fingerprint import functions
 from carryover.kernel_messages import TABLE, Severity, look_up, recognise, stamped
 from carryover.kernel_report import LONGEST, WIDEST, KernelReport, ReportCutter
-from carryover.observation import ConsoleLine, Watch
+from carryover.observation import ConsoleLine, ConsoleLines, Watch
 
 FOLDER = Path(__file__).parent / "kernel_reports"
 SAMPLES = sorted(path.stem for path in FOLDER.glob("*.txt"))
@@ -72,13 +72,18 @@ def test_a_report_is_the_same_by_whatever_reads_its_lines_come(name: str) -> Non
     for size in (1, 7, len(data)):
         reading, writing = socket.socketpair()
         watch = Watch()
-        recorder = ConsoleRecorder(reading, lambda when, line: None, watch)
+        recorder = ConsoleRecorder(reading, lambda when, *lines: None, watch)
         recorder.start()
         for at in range(0, len(data), size):
             writing.sendall(data[at : at + size])
         writing.close()
         assert recorder.join(10)
-        lines = [one.text for one in watch.rest() if isinstance(one, ConsoleLine)]
+        lines: list[str] = []
+        for one in watch.rest():
+            if isinstance(one, ConsoleLine):
+                lines.append(one.text)
+            elif isinstance(one, ConsoleLines):
+                lines += one.texts
         assert [report.lines for report in cut(lines)] == [r.lines for r in cut(sample.console)]
 
 

@@ -60,6 +60,10 @@ TESTS = [
     ("Chain.FailsToCarry", "continuity", 3, None),
     ("Igb.Passes", "continuity", 1, "igb"),
 ]
+TESTS += [
+    (f"Many.Passes{number}", "run", 0, None)
+    for number in range(int(os.environ.get("CARRYOVER_FAKE_MANY", "0")))
+]
 
 # A zeroed page, and one bit of another.
 DAMAGE = {
