@@ -92,6 +92,11 @@ def _add_run(verbs: Any) -> None:
         action="store_true",
         help="print one JSON object in the end, and all else on standard error",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print every action of the run in its order, and do none",
+    )
     parser.set_defaults(takes_more=True)
 
 

@@ -253,6 +253,11 @@ class RunOutput:
             raise OutputFailed(f"{self.directory / name}: {error.strerror}") from error
 
 
+def left_behind(directory: Path) -> list[str]:
+    """Names of what an earlier run left in its directory, which the next one there removes."""
+    return [name for name in (*_FILES, journal.NAME, "logs") if (directory / name).exists()]
+
+
 def log_path(directory: Path, name: str) -> Path:
     """A test's own log. Names of parameterised tests hold slashes."""
     return directory / "logs" / f"{name.replace('/', '_')}.log"

@@ -17,7 +17,7 @@ import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 from rich.console import Console
 
-from carryover import report
+from carryover import dry_run, report
 from carryover.blame import Results
 from carryover.campaign import Campaign
 from carryover.display import Display
@@ -81,22 +81,52 @@ class CarryoverSession:
         self._left_out = Counter(t.info.driver for t in lacking if t.info.driver)
         return lacking
 
-    def _select(self, items: list[ProgramItem]) -> None:
+    def show_actions(self, items: list[ProgramItem]) -> None:
+        """Prints what a run of these tests would do; does nothing of it.
+
+        Raises:
+            pytest.UsageError: The environment cannot be used, or selected tests lack a device.
+        """
+        strategy = self._strategy(items)
+        try:
+            self._configure(strategy)
+        except BadInput as error:
+            raise pytest.UsageError(str(error)) from error
+        tests = [item.info for item in items]
+        plan = Plan.of(tests, strategy.claims, strategy.iommu_mode, self._left_out)
+        self._display.plan(plan.lines())
+        options = ProgramOptions.of(self._config)
+        seen = dry_run.look(strategy, strategy.on_target(options))
+        if seen.held:
+            self._display.note(f"the machine is held by {seen.held}: a run would be refused")
+        for action in dry_run.actions(strategy, tests, options, self._directory, seen):
+            self._display.action(action.where, action.what)
+        self._display.note("dry run: nothing of this was done")
+
+    def _strategy(self, items: list[ProgramItem]) -> KexecStrategy:
         self._items = {item.info.name: item for item in items}
         env = self._config.stash[LABGRID_ENV_KEY]
         if env is None:
             raise pytest.UsageError("no environment: give --lg-env ci/bench.yaml")
         try:
             target = env.get_target()
-            strategy = target.get_driver("KexecStrategy", activate=False)
+            strategy: KexecStrategy = target.get_driver("KexecStrategy", activate=False)
         except Exception as error:
             raise pytest.UsageError(f"{env.config_file}: {error}") from error
+        return strategy
+
+    def _select(self, items: list[ProgramItem]) -> None:
+        strategy = self._strategy(items)
         try:
             self._prepare(strategy)
         except (BadInput, OutputFailed) as error:
             raise pytest.UsageError(str(error)) from error
 
-    def _prepare(self, strategy: KexecStrategy) -> None:
+    def _configure(self, strategy: KexecStrategy) -> None:
+        """What the command line says of the target."""
+        strategy.owner = owner_of_run(self._directory)
+        strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
+        strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
         if mode := self._config.getoption("carryover_iommu_mode"):
             strategy.iommu_mode = mode
         if claims := self._config.getoption("carryover_claim"):
@@ -119,6 +149,9 @@ class CarryoverSession:
                 f"(listed: {', '.join(sorted(listed)) or 'none'}); "
                 f"list one, or leave these tests out (-m 'not {missing[0]}')"
             )
+
+    def _prepare(self, strategy: KexecStrategy) -> None:
+        self._configure(strategy)
         symbols = [Vmlinux.open(file) for file in self._config.getoption("carryover_vmlinux")]
         self._output = output = RunOutput(self._directory, self._describe(strategy))
         if done := output.closed_left_over:
@@ -132,9 +165,6 @@ class CarryoverSession:
                 timeline=Timeline(output.mark),
             )
         )
-        strategy.owner = owner_of_run(self._directory)
-        strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
-        strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
         self._campaign = Campaign(
             strategy,
             output,

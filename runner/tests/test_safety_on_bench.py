@@ -71,6 +71,7 @@ class Target:
         return int(answer.only("holding")["pid"])
 
     def wait_for_another_boot(self) -> None:
+        """Another kernel is no surprise to `machine.watch` since its begin_anew()."""
         self.machine.ssh.drop()
         while (boot_id := self.machine.wait_until_ready()) == self.boot_id:
             pass  # a late word of the old one
@@ -114,6 +115,7 @@ def test_a_machine_is_one_runs_until_it_is_verified(target: Target) -> None:
     # What nobody is kept from.
     assert target.ask("list").status == target.ask("log").status == 0
 
+    target.machine.watch.begin_anew()
     # The connection is cut by the kexec: what the command came to is not asked.
     words = [PROGRAM, "kexec", "--json", "--owner", ANN, *kexec]
     target.machine.ssh.run(f"({shlex.join(words)}) >/dev/null 2>&1 </dev/null &", timeout=_LIMIT)
@@ -197,6 +199,7 @@ def test_a_killed_holders_device_is_put_back(target: Target, tmp_path: Path) -> 
     assert target.driver() == ("vfio-pci", "vfio-pci")
     assert list(journal.read(path).bound) == [address]
 
+    target.machine.watch.begin_anew()
     target.machine.reset()
     target.wait_for_another_boot()
     assert target.driver() == ("igb", "(null)")
