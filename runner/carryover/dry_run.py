@@ -71,7 +71,7 @@ class Seen:
 
 def look(strategy: KexecStrategy, program: ProgramOnTarget) -> Seen:
     """Asks a target that is up what it is like; changes nothing on it."""
-    if getattr(strategy.machine, "is_ours", True):
+    if strategy.machine.is_ours:
         return Seen("the machine is not started for this")
     ssh = strategy.ssh
     try:

@@ -17,7 +17,7 @@ import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 from rich.console import Console
 
-from carryover import dry_run, report
+from carryover import dry_run, journal, report
 from carryover.blame import Results
 from carryover.campaign import Campaign
 from carryover.display import Display
@@ -64,6 +64,7 @@ class CarryoverSession:
         self._left_out: dict[str, int] = {}
         self.is_reporting = False
         self.has_report = True
+        self.has_left_devices = False
 
     def without_devices(self, tests: Sequence[ProgramItem]) -> list[ProgramItem]:
         """Those whose driver has no device in the environment; none if all are such."""
@@ -243,7 +244,16 @@ class CarryoverSession:
                 output.close(how, {name: count for name, count in counts.items() if count})
         except Infrastructure as error:
             self.complain(f"{error}; the files of this run are not whole")
+        self._look_for_devices_left(output.journal.path)
         self._write_report()
+
+    def _look_for_devices_left(self, path: Path) -> None:
+        """A machine that is not as it was found is no good run's."""
+        try:
+            journal.require_put_back(path)
+        except BadInput as error:
+            self.has_left_devices = True
+            self.complain(str(error))
 
     def _write_report(self) -> None:
         """The page comes last: nothing that is wrong with it may cost a result."""

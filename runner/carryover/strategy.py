@@ -153,7 +153,10 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self.sinks.timeline.power_on()
         self.machine.power_on(self.watch, self.sinks.console, self.sinks.machine_log, append)
         self.status = Status.unknown
-        self.sinks.journal("machine", pid=self.machine.pid, start_time=start_time(self.machine.pid))
+        if self.machine.is_ours:
+            self.sinks.journal(
+                "machine", pid=self.machine.pid, start_time=start_time(self.machine.pid)
+            )
         self._connect_when_ready("power-on")
         self.watch.health.firmware_is_expected = False
         self.status = Status.booted

@@ -437,6 +437,12 @@ def main() -> NoReturn:
             refused=state.get("refused"),
         )
         end(0)
+    if verb == "restore":
+        if reason := state.get("cannot_restore"):
+            say("error", kind="device", message=reason)
+            end(3)
+        say("restored", address="0000:01:00.0", to="igb", was="vfio-pci")
+        end(0)
     if verb == "log":
         for record in world.log_records():
             if record["sequence"] > after:
