@@ -100,11 +100,17 @@ def _add_run(verbs: Any) -> None:
     _add_tag(which, "on a place that has this tag")
     _add_coordinator(parser)
     _add_wait(parser, 0.0)
-    parser.add_argument(
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
         "--resume",
         action="store_true",
         help="go on with the run in --carryover-out that was cut short: tests that have results "
         "keep them; all other arguments as that run had them",
+    )
+    how.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print every action of the run in its order, and do none",
     )
     parser.set_defaults(takes_more=True)
 

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -60,6 +61,7 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
     is_ours = True
 
     # Set by labgrid, whose code has no types.
+    boot_args: str | None
     cpu: str
     extra_args: str
     _child: subprocess.Popen[bytes] | None
@@ -96,6 +98,20 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
     def get_qemu_version(self, qemu_bin: str) -> tuple[int, int, int]:
         """Not asked for: only labgrid's egl-headless display depends on it."""
         return (11, 0, 0)
+
+    def planned_boot(self, append: str) -> list[str]:
+        """What power_on() would do."""
+        models = [f"start carryover-model {name}: {kind}" for name, kind in self.models.items()]
+        command = [
+            *self.get_qemu_base_args(),
+            "-append",
+            f"{self.boot_args or ''} {append}".strip(),
+        ]
+        return [*models, f"start QEMU: {shlex.join(command)}"]
+
+    def planned_end(self) -> list[str]:
+        """What power_off() would do."""
+        return ["end QEMU, and with it all that the target is"]
 
     def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
         """Starts the machine; every reader runs before its first instruction.

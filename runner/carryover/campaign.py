@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
+from carryover import journal
 from carryover import program as verbs
 from carryover.batch import Batch
 from carryover.blame import Blame, Results
@@ -19,6 +20,7 @@ from carryover.observation import Crashed
 from carryover.power_ladder import MachineSick
 from carryover.program import ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
+from carryover.restore import words_of
 from carryover.results import RunOutput
 from carryover.resume import NOTHING_KEPT, Kept
 from carryover.strategy import KexecStrategy
@@ -158,6 +160,7 @@ class Campaign:
         """A batch from power-on to power-off."""
         try:
             yield from self._phases(batch)
+            self._put_back()
         except ProgramDied:
             self._commands.read_kernel_log()
             raise
@@ -169,6 +172,15 @@ class Campaign:
             self._strategy.power_off()
             self._complain_of_kernel()
             self._complain_of_drivers()
+
+    def _put_back(self) -> None:
+        """On a machine that goes on, every device is as it was found; the bench's ends with it."""
+        if self._strategy.machine.is_ours:
+            return
+        for address, entry in journal.read(self._output.journal.path).bound.items():
+            ended = finished(self._commands.verb("restore", (), Batch([]), *words_of(entry)))
+            if ended.exit_code != 0:
+                self._display.note(f"{address} is not put back: {ended.said}")
 
     def _phases(self, batch: Batch) -> Results:
         self._cold_boot()

@@ -82,6 +82,12 @@ class Display:
             text.pad_right(_PLAN_WIDTH - len(text))
             self._console.print(text.append(line, "not bold"), soft_wrap=True)
 
+    def action(self, where: str, what: str) -> None:
+        """Something that a run would do."""
+        text = Text(where, "bold")
+        text.pad_right(len("controller") + 2 - len(text))
+        self._console.print(text.append(what, "not bold"), soft_wrap=True)
+
     def end(self) -> None:
         """Ends the live part. Idempotent."""
         if self._live is not None:

@@ -200,8 +200,8 @@ def require_put_back(path: Path) -> None:
     state = read(path)
     if state.machine is None and (left := left_over(state, path)):
         raise BadInput(
-            f"{path}: an earlier run has left devices on {(state.access or {}).get('target')}: "
-            f"{'; '.join(left)}, or give another --carryover-out"
+            f"{path}: a run has left devices on {(state.access or {}).get('target')}: "
+            f"{'; '.join(left)}"
         )
 
 

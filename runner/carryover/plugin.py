@@ -36,6 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "keep them",
     )
     group.addoption(
+        "--carryover-dry-run",
+        action="store_true",
+        help="print every action of the run in its order, and do none",
+    )
+    group.addoption(
         "--carryover-hidden",
         action="store_true",
         help="also collect tests that exist to prove the runner",
@@ -125,7 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
             environment.check(Path(path), files=files)
         except BadInput as error:
             raise pytest.UsageError(str(error)) from error
-    if files:
+    if files and not config.getoption("carryover_dry_run"):
         default_junit(config)
     config.stash[_SESSION] = CarryoverSession(config)
 
@@ -149,6 +154,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: isinstance(item, ProgramItem) and item.info.is_continuity)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Instead of all: says what would be done."""
+    if session.testsfailed or not session.config.getoption("carryover_dry_run"):
+        return None
+    items = [item for item in session.items if isinstance(item, ProgramItem)]
+    if items and not session.config.option.collectonly:
+        session.config.stash[_SESSION].show_actions(items)
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -94,13 +94,7 @@ def put_back(
         Infrastructure: It could not be done, and why.
     """
     address = entry["address"]
-    words = ["--device", f"{address},{entry['id']}"]
-    if entry.get("from"):
-        words += ["--driver", entry["from"]]
-    if entry.get("driver_override"):
-        words += ["--driver-override", entry["driver_override"]]
-    if take_over:
-        words.append("--take-over")
+    words = [*words_of(entry), *(["--take-over"] if take_over else [])]
     try:
         out, err, status = run(program.command("restore", (), *words))
         events = [parse(line) for line in out if line.startswith("{")]
@@ -116,6 +110,16 @@ def put_back(
         why = said(events) or "; ".join(err) or f"the program ended with {status}"
         raise Infrastructure(f"{address}: {why}")
     return _told(entry, events, restored)
+
+
+def words_of(entry: Mapping[str, Any]) -> list[str]:
+    """What the program's verb `restore` is told of a journal's entry `bound`."""
+    words = ["--device", f"{entry['address']},{entry['id']}"]
+    if entry.get("from"):
+        words += ["--driver", entry["from"]]
+    if entry.get("driver_override"):
+        words += ["--driver-override", entry["driver_override"]]
+    return words
 
 
 def access_in(path: Path) -> Access:

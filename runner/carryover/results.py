@@ -307,10 +307,15 @@ def _put_aside(directory: Path) -> Path | None:
     while (aside := directory / f"cut-short-{number}").exists():
         number += 1
     aside.mkdir()
-    for name in (*_FILES, *_FOLDERS, "journal.jsonl"):
+    for name in (*_FILES, *_FOLDERS, journal.NAME):
         if (directory / name).exists():
             (directory / name).rename(aside / name)
     return aside
+
+
+def left_behind(directory: Path) -> list[str]:
+    """Names of what an earlier run left in its directory, which the next one there removes."""
+    return [name for name in (*_FILES, *_FOLDERS, journal.NAME) if (directory / name).exists()]
 
 
 def log_path(directory: Path, name: str) -> Path:

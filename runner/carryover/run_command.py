@@ -133,6 +133,8 @@ def _pytest_arguments(options: argparse.Namespace) -> list[str]:
     arguments += ["--lg-env", str(options.target)]
     if options.resume:
         arguments.append("--carryover-resume")
+    if options.dry_run:
+        arguments.append("--carryover-dry-run")
     if any("::" in word for word in rest if not word.startswith("-")):
         return [*arguments, *rest]  # tests are named by the program's path
     program = options.program or os.environ.get(PROGRAM)
@@ -158,7 +160,11 @@ class _Witness:
         if self.lease is not None:
             config.stash[LEASE] = self.lease
         self.directory = Path(config.getoption("carryover_out")).absolute()
-        self.only_shows = bool(config.option.collectonly or config.option.help)
+        self.only_shows = bool(
+            config.option.collectonly
+            or config.option.help
+            or config.getoption("carryover_dry_run", False)
+        )
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         # Pytest ends by this hook of its own accord, too.

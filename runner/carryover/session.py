@@ -17,7 +17,7 @@ import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 from rich.console import Console
 
-from carryover import report
+from carryover import dry_run, journal, report
 from carryover.basis import basis
 from carryover.blame import Results
 from carryover.campaign import Campaign
@@ -66,7 +66,7 @@ class CarryoverSession:
         self._junit: _Junit | None = None
         self._left_out: dict[str, int] = {}
         self.is_reporting = False
-        self.is_whole = True  # the report is there, and the machine is well
+        self.is_whole = True  # the report is there, and the machine is well and as it was
 
     def without_devices(self, tests: Sequence[ProgramItem]) -> list[ProgramItem]:
         """Those whose driver has no device in the environment; none if all are such."""
@@ -84,22 +84,52 @@ class CarryoverSession:
         self._left_out = Counter(t.info.driver for t in lacking if t.info.driver)
         return lacking
 
-    def _select(self, items: list[ProgramItem]) -> None:
+    def show_actions(self, items: list[ProgramItem]) -> None:
+        """Prints what a run of these tests would do; does nothing of it.
+
+        Raises:
+            pytest.UsageError: The environment cannot be used, or selected tests lack a device.
+        """
+        strategy = self._strategy(items)
+        try:
+            self._configure(strategy)
+        except BadInput as error:
+            raise pytest.UsageError(str(error)) from error
+        tests = [item.info for item in items]
+        plan = Plan.of(tests, strategy.claims, strategy.iommu_mode, self._left_out)
+        self._display.plan(plan.lines())
+        options = ProgramOptions.of(self._config)
+        seen = dry_run.look(strategy, strategy.on_target(options))
+        if seen.held:
+            self._display.note(f"the machine is held by {seen.held}: a run would be refused")
+        for action in dry_run.actions(strategy, tests, options, self._directory, seen):
+            self._display.action(action.where, action.what)
+        self._display.note("dry run: nothing of this was done")
+
+    def _strategy(self, items: list[ProgramItem]) -> KexecStrategy:
         self._items = {item.info.name: item for item in items}
         env = self._config.stash[LABGRID_ENV_KEY]
         if env is None:
             raise pytest.UsageError("no environment: give --lg-env ci/bench.yaml")
         try:
             target = env.get_target()
-            strategy = target.get_driver("KexecStrategy", activate=False)
+            strategy: KexecStrategy = target.get_driver("KexecStrategy", activate=False)
         except Exception as error:
             raise pytest.UsageError(f"{env.config_file}: {error}") from error
+        return strategy
+
+    def _select(self, items: list[ProgramItem]) -> None:
+        strategy = self._strategy(items)
         try:
             self._prepare(strategy)
         except (BadInput, OutputFailed) as error:
             raise pytest.UsageError(str(error)) from error
 
-    def _prepare(self, strategy: KexecStrategy) -> None:
+    def _configure(self, strategy: KexecStrategy) -> None:
+        """What the command line says of the target."""
+        strategy.owner = owner_of_run(self._directory)
+        strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
+        strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
         if mode := self._config.getoption("carryover_iommu_mode"):
             strategy.iommu_mode = mode
         if claims := self._config.getoption("carryover_claim"):
@@ -122,8 +152,10 @@ class CarryoverSession:
                 f"(listed: {', '.join(sorted(listed)) or 'none'}); "
                 f"list one, or leave these tests out (-m 'not {missing[0]}')"
             )
-        strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
         strategy.check()
+
+    def _prepare(self, strategy: KexecStrategy) -> None:
+        self._configure(strategy)
         symbols = [Vmlinux.open(file) for file in self._config.getoption("carryover_vmlinux")]
         options = ProgramOptions.of(self._config)
         self._output = output = RunOutput(
@@ -145,11 +177,9 @@ class CarryoverSession:
                 tell=self._display.note,
             )
         )
-        strategy.owner = owner_of_run(self._directory)
         if lease := self._config.stash.get(LEASE, None):
             output.journal.write("place", name=lease.place, owner=lease.owner)
             lease.on_lost(strategy.place_is_lost)
-        strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
         self._campaign = Campaign(
             strategy,
             output,
@@ -255,6 +285,7 @@ class CarryoverSession:
                 output.close(how, {name: count for name, count in counts.items() if count})
         except Infrastructure as error:
             self.complain(f"{error}; the files of this run are not whole")
+        self._look_for_devices_left(output.journal.path)
         self._write_report()
 
     def _mark_sick(self, why: str) -> None:
@@ -262,6 +293,14 @@ class CarryoverSession:
         lease = self._config.stash.get(LEASE, None)
         if lease is not None and (trouble := lease.mark_sick(why)):
             self.complain(trouble)
+
+    def _look_for_devices_left(self, path: Path) -> None:
+        """A machine that is not as it was found is no good run's."""
+        try:
+            journal.require_put_back(path)
+        except BadInput as error:
+            self.is_whole = False
+            self.complain(str(error))
 
     def _write_report(self) -> None:
         """The page comes last: nothing that is wrong with it may cost a result."""

@@ -6,11 +6,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import socket
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import attr
 from labgrid.factory import target_factory
@@ -101,6 +104,20 @@ class FakeMachine(BenchDriver):
 
 @target_factory.reg_driver
 @attr.s(eq=False)
+class FakeLabMachine(FakeMachine):
+    """A machine that is up, whoever began it."""
+
+    is_ours = False
+
+    def planned_boot(self, append: str) -> list[str]:
+        return [f"reboot, with {append}"]
+
+    def planned_end(self) -> list[str]:
+        return ["leave it on"]
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
 class FakeSSH(TargetSSHDriver):
     """Runs commands here."""
 
@@ -109,6 +126,14 @@ class FakeSSH(TargetSSHDriver):
 
     def drop(self) -> None:
         pass
+
+    def run(self, command: str, **_: Any) -> tuple[list[str], list[str], int]:
+        """Runs it to its end, and writes down that it was asked for."""
+        with (Path(os.environ[VARIABLE]) / "commands").open("a") as commands:
+            commands.write(f"{command}\n")
+        words = [sys.executable, str(PROGRAM), *shlex.split(command)[1:]]
+        done = subprocess.run(words, capture_output=True, text=True)
+        return done.stdout.splitlines(), done.stderr.splitlines(), done.returncode
 
     def stream(self, command, watch, raw):  # type: ignore[no-untyped-def]
         arguments = ["sh", "-c", f"exec {sys.executable} {PROGRAM} {command.split(' ', 1)[1]}"]

@@ -431,6 +431,22 @@ def main() -> NoReturn:
             detail="/sys/kernel/debug/kho is not there",
             remedy="boot with kho=on",
         )
+        if held := state.get("held"):
+            say("held", owner=held, verb="arm", since="2026-01-01T00:00:00Z")
+        say(
+            "device",
+            address="0000:01:00.0",
+            id="8086:10c9",
+            driver="igb",
+            listed=True,
+            refused=state.get("refused"),
+        )
+        end(0)
+    if verb == "restore":
+        if reason := state.get("cannot_restore"):
+            say("error", kind="device", message=reason)
+            end(3)
+        say("restored", address="0000:01:00.0", to="igb", was="vfio-pci")
         end(0)
     if verb == "log":
         for record in world.log_records():
