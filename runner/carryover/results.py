@@ -82,7 +82,7 @@ class RunOutput:
         self.closed_left_over = ""
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._exclusive = _only_user(directory)
+            self._exclusive = only_user(directory)
             self._clear()
             free = shutil.disk_usage(directory).free
             if free < _NEEDED_BYTES:
@@ -257,7 +257,12 @@ def log_path(directory: Path, name: str) -> Path:
     return directory / "logs" / f"{name.replace('/', '_')}.log"
 
 
-def _only_user(directory: Path) -> int:
+def only_user(directory: Path) -> int:
+    """Takes a directory for this process until the descriptor is closed.
+
+    Raises:
+        BadInput: Another run has it.
+    """
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
