@@ -16,6 +16,7 @@ from carryover.compare import Thresholds, compare
 from carryover.comparison_text import comparison_text
 from carryover.errors import BadInput, Infrastructure
 from carryover.exit_codes import ExitCode
+from carryover.fleet.command import fleet
 from carryover.journal import close_left_over
 from carryover.restore import restore
 from carryover.run_command import run
@@ -26,6 +27,13 @@ Runs the tests of the program on a target, as ci/bench does in the end. All argu
 named here are pytest's (-k, -m, -x, ...) or the runner's (--carryover-out, ...).
 
 exit status:
+"""
+_FLEET_HELP = """\
+Runs the same tests on all places that have all tags, each in a process of its own (`carryover run
+--place`), and gathers what they said. All arguments that are not named here are pytest's (-k, -m,
+...) or the runner's. A place that cannot be had is trouble of that place; the others go on.
+
+exit status: that of the worst place, as of `carryover run`; 3 for a place that could not be had.
 """
 _WIDE = 10_000  # columns
 _COMPARE_EPILOG = """\
@@ -42,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="carryover", description=__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True)
     _add_run(verbs)
+    _add_fleet(verbs)
     _add_compare(verbs)
     _add_report(verbs)
     _add_close(verbs)
@@ -79,20 +88,7 @@ def _add_run(verbs: Any) -> None:
     parser = _verb(
         verbs, "run", run, help="run the tests on a target", description=_RUN_HELP + codes
     )
-    parser.add_argument(
-        "--target", type=Path, required=True, metavar="ENVIRONMENT", help="a labgrid environment"
-    )
-    parser.add_argument(
-        "--program",
-        type=Path,
-        metavar="FILE",
-        help="carryover-selftests, to be asked for its tests here (default: $CARRYOVER_PROGRAM)",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print one JSON object in the end, and all else on standard error",
-    )
+    _add_target(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--place", default="", metavar="NAME", help="on this place of labgrid's coordinator"
@@ -112,12 +108,75 @@ def _add_run(verbs: Any) -> None:
         action="store_true",
         help="print every action of the run in its order, and do none",
     )
+    parser.add_argument(
+        "--ends-with-stdin",
+        action="store_true",
+        help="when standard input ends, end in good order, as by Ctrl-C",
+    )
     parser.set_defaults(takes_more=True)
 
 
-def _add_tag(parser: Any, help_: str) -> None:
+def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--tag", action="append", default=[], metavar="KEY=VALUE", help=f"{help_}; may be repeated"
+        "--target", type=Path, required=True, metavar="ENVIRONMENT", help="a labgrid environment"
+    )
+    parser.add_argument(
+        "--program",
+        type=Path,
+        metavar="FILE",
+        help="carryover-selftests, to be asked for its tests here (default: $CARRYOVER_PROGRAM)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object in the end, and all else on standard error",
+    )
+
+
+def _add_fleet(verbs: Any) -> None:
+    parser = _verb(
+        verbs,
+        "fleet",
+        fleet,
+        help="run the same tests on all places that have a tag",
+        description=_FLEET_HELP,
+    )
+    _add_target(parser)
+    _add_tag(parser, "on all places that have this tag", required=True)
+    _add_coordinator(parser)
+    _add_wait(parser, 0.0)
+    parser.add_argument(
+        "--jobs",
+        type=_jobs,
+        default=0,
+        metavar="N",
+        help="on N places at once (default: on all)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/fleet"),
+        metavar="DIR",
+        help="where results go, those of a place into DIR/PLACE (default: out/fleet)",
+    )
+    parser.set_defaults(takes_more=True)
+
+
+def _jobs(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
+    return number
+
+
+def _add_tag(parser: Any, help_: str, *, required: bool = False) -> None:
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        required=required,
+        metavar="KEY=VALUE",
+        help=f"{help_}; may be repeated",
     )
 
 

@@ -205,7 +205,7 @@ def tags_of(words: list[str]) -> dict[str, str]:
 def usable(places: Mapping[str, Place], tags: Mapping[str, str]) -> list[Place]:
     """Those that a run by these tags may get, by name."""
     wanted = {**tags, place_health.TAG: place_health.READY}
-    return [place for _, place in sorted(places.items()) if _has(place, wanted)]
+    return [place for _, place in sorted(places.items()) if has(place, wanted)]
 
 
 def _take(
@@ -226,7 +226,7 @@ def _take(
     else:
         candidates = usable(coordinator.places(), tags)
         if not candidates:
-            raise BadInput(_none_usable(coordinator, tags))
+            raise BadInput(none_usable(coordinator, tags))
         filters = {**tags, place_health.TAG: place_health.READY}
     token, got = _reserved(coordinator, filters, wait, tell)
     _refuse_sick(place_health.found(coordinator, got))
@@ -267,7 +267,7 @@ def _who_has_them(coordinator: Coordinator, filters: Mapping[str, str]) -> str:
     matching = [
         place
         for _, place in sorted(coordinator.places().items())
-        if _has(place, {k: v for k, v in filters.items() if k != "name"})
+        if has(place, {k: v for k, v in filters.items() if k != "name"})
         and filters.get("name", place.name) == place.name
     ]
     said = [
@@ -279,9 +279,10 @@ def _who_has_them(coordinator: Coordinator, filters: Mapping[str, str]) -> str:
     return ", ".join(said) or "none has these tags any more"
 
 
-def _none_usable(coordinator: Coordinator, tags: Mapping[str, str]) -> str:
+def none_usable(coordinator: Coordinator, tags: Mapping[str, str]) -> str:
+    """Why a run by these tags gets no place, for a person."""
     wanted = ", ".join(f"{key}={value}" for key, value in tags.items())
-    alike = [place for _, place in sorted(coordinator.places().items()) if _has(place, tags)]
+    alike = [place for _, place in sorted(coordinator.places().items()) if has(place, tags)]
     if not alike:
         return f"the coordinator at {coordinator.address} has no place with {wanted}"
     said = []
@@ -305,7 +306,8 @@ def _refuse_sick(place: Place) -> None:
         )
 
 
-def _has(place: Place, tags: Mapping[str, str]) -> bool:
+def has(place: Place, tags: Mapping[str, str]) -> bool:
+    """Whether the place has all of these tags."""
     return all(place.tags.get(key) == value for key, value in tags.items())
 
 

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -67,15 +70,29 @@ def run(options: argparse.Namespace) -> int:
         BadInput: No program is named, or the place that is asked for cannot be had.
     """
     arguments = _pytest_arguments(options)
+    if options.ends_with_stdin:
+        _end_with(os.dup(0))
     if not options.json:
         return _run_on_place(arguments, options).code
     # What pytest, labgrid and the display print on standard output is for a person.
     sys.stdout.flush()
-    with os.fdopen(os.dup(1), "w") as results:
+    # Whoever was to read it may be gone, and that is no reason to say more.
+    with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "w") as results:
         os.dup2(2, 1)
         outcome = _run_on_place(arguments, options)
         results.write(json.dumps(outcome.as_dict()) + "\n")
     return outcome.code
+
+
+def _end_with(stdin: int) -> None:
+    """Ctrl-C, once, when there is nothing to come any more: whoever started us wants no more."""
+
+    def wait() -> None:
+        while os.read(stdin, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()
 
 
 def _run_on_place(arguments: list[str], options: argparse.Namespace) -> Outcome:
@@ -137,13 +154,18 @@ def _pytest_arguments(options: argparse.Namespace) -> list[str]:
         arguments.append("--carryover-dry-run")
     if any("::" in word for word in rest if not word.startswith("-")):
         return [*arguments, *rest]  # tests are named by the program's path
+    return [*arguments, program_of(options), *rest]
+
+
+def program_of(options: argparse.Namespace) -> str:
+    """The program that is asked for its tests. Raises BadInput if none is named."""
     program = options.program or os.environ.get(PROGRAM)
     if not program:
         raise BadInput(
             f"no program: give --program FILE, a built carryover-selftests, or set {PROGRAM} "
             '(eval "$(ci/bench --setup-only)" does)'
         )
-    return [*arguments, str(program), *rest]
+    return str(program)
 
 
 @dataclass(eq=False)  # pytest hashes plugins

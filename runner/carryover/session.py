@@ -262,6 +262,11 @@ class CarryoverSession:
             raise pytest.UsageError(str(error)) from error
         return self._known[name]
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether there are selected tests without a result."""
+        return len(self._known) < len(self._items)
+
     def finish(self, how: str) -> None:
         """Ends the machine and closes every file. Idempotent."""
         if self._results is not None:

@@ -54,11 +54,8 @@ class FakeLab:
         )  # fmt: skip
 
     def start_run(self, *arguments: str, out: str = "out") -> subprocess.Popen[str]:
-        """A run, with its world in a folder of its own."""
+        """A run, with a directory of its own."""
         folder = self.fake.folder / out
-        world = folder / "world"
-        world.mkdir(parents=True, exist_ok=True)
-        self.variables["CARRYOVER_FAKE_WORLD"] = str(world)
         return self.start("run", "--carryover-out", str(folder), "--json", *arguments)
 
     def run(self, *arguments: str, out: str = "out") -> tuple[int, dict[str, Any], str]:
@@ -80,11 +77,13 @@ class FakeLab:
 
 
 @contextmanager
-def fake_lab(fake: FakeBench, places: Sequence[str]) -> Iterator[FakeLab]:
-    """A lab whose places have `carryover=ready` and `board=fake`."""
+def fake_lab(
+    fake: FakeBench, places: Sequence[str], spare: Sequence[str] = ()
+) -> Iterator[FakeLab]:
+    """A lab whose places have `carryover=ready` and `board=fake`; the spare ones are no places."""
     with lab_services(fake.folder / "services") as services:
         exports = services.folder / "exporter.yaml"
-        exports.write_text(yaml.safe_dump(export(places)))
-        services.start_exporter("rack", exports, *places)
+        exports.write_text(yaml.safe_dump(export([*places, *spare])))
+        services.start_exporter("rack", exports, *places, *spare)
         services.add_places("rack", places, carryover="ready", board="fake")
         yield FakeLab(fake, services)

@@ -203,7 +203,7 @@ def test_a_place_that_is_taken_from_a_run(lab: FakeLab) -> None:
     assert "place alpha was taken from this run: " in errors
     assert "/mallory has it now" in errors
     assert "/mallory" in lab.show("alpha")  # what is not ours is not given back
-    state = json.loads((lab.fake.out / "world" / "state.json").read_text())
+    state = json.loads((lab.fake.folder / "alpha" / "state.json").read_text())
     assert state["cycle"] == 1  # nobody has powered it on again
 
 

@@ -24,7 +24,7 @@ from carryover.identity import NONCE
 from carryover.observation import MachineEvent, MachineGone, Watch
 from carryover.power_ladder import Attempt, MachineSick
 from carryover.remote import RemoteCommand, TargetSSHDriver
-from fake.world import VARIABLE, World
+from fake.world import World
 
 PROGRAM = Path(__file__).with_name("program.py")
 
@@ -44,7 +44,7 @@ class FakeMachine(BenchDriver):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        self.world = World(Path(os.environ[VARIABLE]))
+        self.world = World.of_this_process()
         self.is_on = False
 
     @property
