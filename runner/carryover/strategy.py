@@ -227,6 +227,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         else:
             death, self._death = self._death, None
             self._boot_again(death)
+            self._connect()
             if self.deployer is not None:
                 self._boot_deployed()
             self._takes_sysrq = self._answers_sysrq()
@@ -261,7 +262,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             self.machine.end()
 
     def _boot_again(self, death: Crashed | None, why: str = "a run is to begin") -> None:
-        """A machine that is not ours boots through its firmware; connected on return."""
+        """A machine that is not ours boots through its firmware."""
         if death is not None:
             why = f"{death.verdict.value}: {death.reason}"
         if not self.boot_id:
@@ -272,7 +273,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         ladder = PowerLadder(rungs, limit, self.sinks.journal, self.sinks.tell)
         self._seek(self.boot_id)
         self.boot_id = ladder.climb(self.watch, why, self.boot_id)
-        self._connect()
+        self._stop_seeking()
 
     def _rungs(self, death: Crashed | None) -> list[Rung]:
         rungs: list[Rung] = self.machine.rungs(self.ssh.reboot)
@@ -452,12 +453,20 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self._stop_seeking()
         try:
             self.ssh.connect(self.machine.ssh_port)
-            if self.deployer is not None:
-                self.deployer.copy(self.time_scale)  # the system may be one that forgets
+            if self._wants_files():
+                self.deployer.copy(self.time_scale)
         except Infrastructure:
             self.connection_lost()
             raise
         self.sinks.journal("access", **access_of(self.ssh, self.program, self.owner))
+
+    def _wants_files(self) -> bool:
+        """Whether this boot needs what is deployed; its file system may be one that forgets."""
+        if self.deployer is None:
+            return False
+        deployed = {self.deployer.on_target(name) for name in self.deployer.files}
+        is_own = not self.nonce
+        return is_own or not deployed.isdisjoint({self.program, self.kernel, self.initrd})
 
     def _seek(self, known: str, *, any_boot: bool = False) -> None:
         self._stop_seeking()

@@ -129,7 +129,7 @@ class FakeSSH(TargetSSHDriver):
 
     def run(self, command: str, **_: Any) -> tuple[list[str], list[str], int]:
         """Runs it to its end, and writes down that it was asked for."""
-        with (Path(os.environ[VARIABLE]) / "commands").open("a") as commands:
+        with (World.of_this_process().folder / "commands").open("a") as commands:
             commands.write(f"{command}\n")
         words = [sys.executable, str(PROGRAM), *shlex.split(command)[1:]]
         done = subprocess.run(words, capture_output=True, text=True)
