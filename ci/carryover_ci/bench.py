@@ -205,9 +205,19 @@ def _main() -> None:
     parser.add_argument(
         "--setup-only", action="store_true", help="build and fetch what is missing, run nothing"
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --carryover-out that was cut short; all other arguments as it "
+        "had them",
+    )
     arguments, for_pytest = parser.parse_known_args()
     if arguments.repeat is not None and arguments.runner_tests:
         parser.error("--repeat is not for --runner-tests")
+    if arguments.resume:
+        if arguments.repeat is not None or arguments.runner_tests:
+            parser.error("--resume is not for --repeat and --runner-tests")
+        for_pytest += ["--resume"]
     if arguments.jobs < 1 or (arguments.repeat is not None and arguments.repeat < 1):
         parser.error("--repeat and --jobs take a number of 1 or more")
     kernel = kernel_choice(arguments, "kernel-")

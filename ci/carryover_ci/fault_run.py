@@ -6,6 +6,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -114,6 +115,21 @@ class FaultRun:
         self._process.kill()
         self._process.wait()
         self._end_of_tail()
+        return when
+
+    def kill_ssh(self) -> float:
+        """The SSH connection to the machine dies, at this end of it; returns when."""
+        assert self._process is not None
+        words = {pid: _words_of(pid) for pid in _processes()}
+        ssh = {pid: w for pid, w in words.items() if w and Path(w[0]).name == "ssh" and "-p" in w}
+        ours = {w[w.index("-p") + 1] for pid, w in ssh.items() if _parent(pid) == self._process.pid}
+        if not ours:
+            raise Failure("the run has no SSH connection")
+        when = time.time()
+        for pid, w in ssh.items():
+            if w[w.index("-p") + 1] in ours:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         return when
 
     def close(self) -> None:
@@ -241,3 +257,21 @@ class FaultRun:
             self._tail.join()
         self._log.close()
         self.printed = (self.folder / "run.log").read_text(errors="replace")
+
+
+def _processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _words_of(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0

@@ -111,12 +111,12 @@ def _console_faulted(run: FaultRun) -> tuple[int, float]:
 
 
 def _is_whole_panic(record: Mapping[str, Any]) -> bool:
-    """As the console has it without a flood: what it is, where, and how it came there."""
+    """As the console has it without a flood, from its first line to its last."""
     if record["event"] != "kernel-fault" or record["kind"] != "panic":
         return False
     lines = record["lines"]
     is_pure = not any(console_fault.TEXT in line for line in lines)
-    return is_pure and any("Call Trace:" in line for line in lines) and "sysrq" in lines[0]
+    return is_pure and "sysrq triggered crash" in lines[0] and "Kernel Offset" in lines[-1]
 
 
 def _controller_killed(run: FaultRun) -> tuple[int, float]:
@@ -225,10 +225,19 @@ def faults() -> list[Fault]:
         ),
         Fault(
             "SSH lost",
-            "the target's network is taken away while a test is verified",
+            "the controller's SSH processes get SIGKILL while a test is verified",
+            {SLOW: "INFRA", SOUND: "PASS"},
+            INFRA,
+            _while_verifying(lambda run: run.kill_ssh()),
+        ),
+        Fault(
+            "network lost",
+            "the target's network goes while a test is verified, and nobody is told; the console "
+            "has the kernel's debug messages",
             {SLOW: "INFRA", SOUND: "PASS"},
             INFRA,
             _while_verifying(lambda run: run.machine("netdev_del", id="management")),
+            (*_HASTE, "--carryover-boot-append=ignore_loglevel"),
         ),
         Fault(
             "console lost",

@@ -49,3 +49,12 @@ def test_a_bench_that_cannot_be_set_up_says_nothing_of_the_kernel() -> None:
     )
     assert done.returncode == 2, done.stderr
     assert "/nowhere" in done.stderr
+
+
+@pytest.mark.parametrize("other", [["--repeat", "2"], ["--runner-tests"]])
+def test_what_cannot_be_resumed(other: list[str]) -> None:
+    command = [sys.executable, "-m", "carryover_ci.bench", "--resume", *other]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "ci")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--resume is not for --repeat and --runner-tests" in done.stderr

@@ -298,3 +298,26 @@ def test_records_that_were_overwritten_are_told(machine: Machine) -> None:
     (fault,) = machine.oracle.faults()
     assert fault.report.severity.word == "notice"
     assert fault.report.title.startswith("7 records of the kernel's log")
+
+
+def test_who_ran_is_told_by_the_console_if_ssh_was_too_slow(machine: Machine) -> None:
+    """A dying kernel prints what it has logged, and sends nothing more."""
+    machine.start("A.First", "verify")
+    machine.console(
+        "carryover: begin verify A.First",
+        "carryover: end verify A.First",
+        "carryover: begin verify A.Second",
+        "Kernel panic - not syncing: sysrq triggered crash",
+    )
+    (fault,) = machine.oracle.faults()
+    assert fault.test == "A.Second"
+    machine.boot("b")
+    assert not machine.oracle.has_ended("verify", "A.First")
+
+
+def test_the_console_tells_what_has_ended(machine: Machine) -> None:
+    machine.console("carryover: begin verify A.First")
+    assert not machine.oracle.has_ended("verify", "A.First")
+    machine.console("carryover: end verify A.First")
+    assert machine.oracle.has_ended("verify", "A.First")
+    assert not machine.oracle.has_ended("arm", "A.First")

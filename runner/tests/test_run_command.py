@@ -40,6 +40,22 @@ def run(fake: FakeBench, *arguments: str) -> tuple[int, dict[str, Any], str]:
     return process.returncode, json.loads(output), errors
 
 
+def test_resume(fake: FakeBench) -> None:
+    selection = ("-k", "Rules and Passes or Memory and AlsoPasses")
+    process = start(fake, *selection)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "PASS     Rules.Passes" in line:
+            process.kill()
+    process.communicate()
+    status, said, errors = run(fake, *selection, "--resume")
+    assert status == said["exit_code"] == 0, errors
+    assert said["verdicts"] == {"PASS": 2}
+    status, said, errors = run(fake, *selection, "--resume")
+    assert status == 2
+    assert "the run is complete" in errors
+
+
 @pytest.mark.parametrize(
     ("selection", "code", "worst"),
     [

@@ -42,6 +42,7 @@ from carryover.verdict import Verdict
         ("Memory.KillsMachine", "INFRA", "QEMU was killed by signal 9"),
         ("Memory.LosesSsh", "INFRA", "SSH connection was lost during `verify`"),
         ("Memory.LosesItsHolder", "INFRA", "process 1 is gone"),
+        ("Memory.EndsUnheard", "INFRA", "by the console, verify of Memory.EndsUnheard has ended"),
         ("Memory.LosesSshInTheGap", "INFRA", "SSH connection was lost during `kexec`"),
         ("Memory.HasAStaleLedger", "INFRA", "has nonce of-another-run"),
         ("Memory.TalksNonsense", "INFRA", "no JSON: 'Segmentation fault"),

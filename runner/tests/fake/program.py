@@ -51,6 +51,7 @@ TESTS = [
     ("Memory.IsRefused", "continuity", 1, None),
     ("Memory.KillsMachine", "continuity", 1, None),
     ("Memory.LosesSsh", "continuity", 1, None),
+    ("Memory.EndsUnheard", "continuity", 1, None),
     ("Memory.LosesSshInTheGap", "continuity", 1, None),
     ("Memory.IsCutOffInMidWord", "continuity", 1, None),
     ("Memory.LosesItsHolder", "continuity", 1, None),
@@ -337,6 +338,9 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
         if action == "MakesTheKernelOops":
             oops(world)
         if action == "HangsInVerify":
+            wait_for_ever()
+        if action == "EndsUnheard":
+            world.console(f"[ 4.0] carryover: end verify {name}")
             wait_for_ever()
         if action == "LosesSsh":
             sys.stderr.write("Connection to 127.0.0.1 closed by remote host.\n")
