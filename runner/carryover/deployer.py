@@ -81,6 +81,13 @@ class KernelDeployer(Driver):  # type: ignore[misc]
             except OSError as error:
                 raise BadInput(f"{where}: {path}: {error.strerror}") from error
 
+    def planned(self) -> list[str]:
+        """What copy() would do, in words."""
+        return [
+            f"copy {path} to {self.on_target(name)}, unless it is there as it is here"
+            for name, path in self.files.items()
+        ]
+
     def copy(self, time_scale: float = 1.0) -> list[str]:
         """Has all files on the target, and returns the names of those that were copied.
 

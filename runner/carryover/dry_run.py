@@ -11,7 +11,6 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from labgrid.driver import ExecutionError
 
@@ -28,17 +27,6 @@ from carryover.strategy import KexecStrategy
 
 _LIMIT = 30.0  # seconds for `probe`
 _VFIO = "vfio-pci"
-
-
-@runtime_checkable
-class Planned(Protocol):
-    """A driver that can say what it would do to make its machine boot, and to end it."""
-
-    def planned_boot(self, append: str) -> list[str]:
-        """What is done for a cold boot, whose command line has these words more."""
-
-    def planned_end(self) -> list[str]:
-        """What becomes of the machine in the end."""
 
 
 @dataclass(frozen=True)
@@ -128,24 +116,25 @@ def actions(
         yield Action("target", f"verify {_named(going_on)}")
     for device in taken:
         yield Action("target", _giving_back(device, seen))
-    if isinstance(strategy.machine, Planned):
-        for what in strategy.machine.planned_end():
-            yield Action("machine", what)
+    for what in strategy.machine.planned_end():
+        yield Action("machine", what)
     yield Action("machine", "if it dies: again, for halves of the tests (--carryover-reruns)")
     yield Action("controller", f"write junit.xml, results.ktap and report.html into {directory}")
 
 
 def _before(directory: Path) -> Iterator[Action]:
-    if old := left_behind(directory):
-        yield Action("controller", f"remove of an earlier run in {directory}: {' '.join(old)}")
+    verb = "remove"
     path = directory / journal.NAME
     if path.exists():
         try:
             if not journal.read(path).closed:
+                verb = "put aside, if it had results, or remove, what is left"
                 yield Action("controller", f"close {path}, whose run was cut short")
             journal.require_put_back(path)
         except BadInput as error:
             yield Action("controller", f"refuse to begin: {error}")
+    if old := left_behind(directory):
+        yield Action("controller", f"{verb} of an earlier run in {directory}: {' '.join(old)}")
     yield Action(
         "controller",
         f"write into {directory}: journal.jsonl (before each step), results.jsonl, console.log, "
@@ -154,12 +143,13 @@ def _before(directory: Path) -> Iterator[Action]:
 
 
 def _of_machine(strategy: KexecStrategy, append: str) -> Iterator[Action]:
-    machine = strategy.machine
-    if isinstance(machine, Planned):
-        for what in machine.planned_boot(append):
-            yield Action("machine", what)
-    else:
-        yield Action("machine", f"cold boot, by {type(machine).__name__}")
+    for what in strategy.machine.planned_boot(append):
+        yield Action("machine", what)
+    if strategy.deployer is not None:
+        for what in strategy.deployer.planned():
+            yield Action("target", what)
+        command = strategy.deployed_command().replace(strategy.nonce, "...")
+        yield Action("target", f"boot the kernel that was copied: {command}")
 
 
 def _taking(device: PciTestDevice, seen: Seen, *, is_taken: bool) -> str:

@@ -93,6 +93,17 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
             recorder.hand_to(None)
             recorder.stop()
 
+    def planned_boot(self, append: str) -> list[str]:
+        rungs = self.rungs(lambda: None)
+        ways = ", else by ".join(rung.name for rung in rungs if rung.act is not None)
+        console = self.console.place if self.console is not None else "nothing: it has no console"
+        return [f"record {console}", f"boot it by {ways}"]
+
+    def planned_end(self) -> list[str]:
+        if self.leave == AS_IS:
+            return ["leave it as it is, on the kernel that runs then"]
+        return ["boot it into its own kernel, by the same means"]
+
     def rungs(self, ssh_reboot: Callable[[], object]) -> list[Rung]:
         return rungs_of(ssh_reboot, self.sysrq, self.power, self.delay)
 

@@ -54,6 +54,18 @@ class MachineProtocol(abc.ABC):
     def let_go(self) -> None:
         """The machine is somebody else's from now on: nothing is done to it, or read from it."""
 
+    @abc.abstractmethod
+    def planned_boot(self, append: str) -> list[str]:
+        """What a cold boot would do to it, in words; nothing is done.
+
+        Args:
+            append: More words for the kernel's command line, of a machine that is ours.
+        """
+
+    @abc.abstractmethod
+    def planned_end(self) -> list[str]:
+        """What would become of it in the end."""
+
     @property
     def is_observed(self) -> bool:
         """Of a machine that is not ours: power_on() was done, and neither let_go() nor end()."""

@@ -290,8 +290,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             rungs[0] = Rung(rungs[0].name, None, "its kernel has stopped")
         return rungs
 
-    def _boot_deployed(self) -> None:
-        """From the machine's own kernel into the one that is deployed, which has a nonce."""
+    def deployed_command(self) -> str:
+        """The command that makes the target boot the deployed kernel, with a new nonce."""
         kernel, initrd = self.deployer.on_target(KERNEL), self.deployer.on_target(INITRD)
         program = self.deployer.on_target(PROGRAM) or self.program
         self.nonce = secrets.token_hex(8)
@@ -299,7 +299,11 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         image = ["--kernel", kernel, "--append", " ".join(filter(None, words))]
         if initrd:
             image += ["--initrd", initrd]
-        command = ProgramOnTarget(path=program).command("kexec", (), *image)
+        return ProgramOnTarget(path=program).command("kexec", (), *image)
+
+    def _boot_deployed(self) -> None:
+        """From the machine's own kernel into the one that is deployed, which has a nonce."""
+        command = self.deployed_command()
         self.sinks.journal("deploy", nonce=self.nonce)
         self.watch.rest()
         self.watch.oracle = KernelOracle()  # the machine's own kernel is not under test
