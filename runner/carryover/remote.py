@@ -31,6 +31,7 @@ _FAST = (
     "ServerAliveInterval=10",
 )
 _STOP_LIMIT = 2.0
+_SSH_FAILED = 255  # OpenSSH's own status
 # Of a command, in characters. Dropbear takes 9000, and ends the connection at one more; what is
 # longer goes to a shell's standard input.
 _LONGEST = 4000
@@ -173,6 +174,34 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
         if done.returncode != 0:
             said = done.stderr.strip() or f"status {done.returncode}"
             raise Infrastructure(f"SSH: the target does not reboot: {said}")
+
+    def ask_once(self, command: str, limit: float = 10.0) -> str:
+        """What a command prints, over a connection of its own.
+
+        Args:
+            command: For the target's shell.
+            limit: Seconds for it. To connect may take as long as ``connection_timeout``.
+
+        Raises:
+            Infrastructure: The target does not let us in, or does not answer.
+        """
+        try:
+            self.connect()
+            done = subprocess.run(
+                [*self._arguments(), command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit,
+            )
+        except subprocess.TimeoutExpired:
+            raise Infrastructure(f"SSH: the target took no command within {limit:g} s") from None
+        finally:
+            self.drop()
+        if done.returncode == _SSH_FAILED:
+            raise Infrastructure(f"SSH: {done.stderr.strip() or 'the connection is lost'}")
+        return done.stdout
 
     def stream(self, command: str, watch: Watch, raw: Callable[[str], None]) -> RemoteCommand:
         """Starts a shell command on the target and streams its events."""
