@@ -123,15 +123,15 @@ std::optional<std::string> WhyAnyOf(const Sysfs& sysfs, const PciAddress& addres
 
 }  // namespace
 
-Result<MachineUse> ReadMachineUse(const Sysfs& sysfs) {
+Result<MachineUse> ReadMachineUse(const Sysfs& sysfs, const fs::path& proc) {
   const char* ssh = std::getenv("SSH_CONNECTION");  // NOLINT(concurrency-mt-unsafe): never set here
   auto interfaces = InterfacesInUse(ssh == nullptr ? "" : ssh);
   if (!interfaces) return std::unexpected(interfaces.error());
-  auto blocks = BlockDevicesInUse(sysfs);
+  auto blocks = BlockDevicesInUse(sysfs, proc);
   if (!blocks) return std::unexpected(blocks.error());
-  auto consoles = ConsolesInUse(sysfs);
+  auto consoles = ConsolesInUse(sysfs, proc);
   if (!consoles) return std::unexpected(consoles.error());
-  const auto netconsole = NetconsoleInterfaces(sysfs);
+  const auto netconsole = NetconsoleInterfaces(sysfs, proc);
   if (!netconsole) return std::unexpected(netconsole.error());
   interfaces->insert(interfaces->end(), netconsole->begin(), netconsole->end());
   return MachineUse{std::move(*interfaces), std::move(*blocks), std::move(*consoles)};

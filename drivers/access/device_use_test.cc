@@ -9,6 +9,8 @@ namespace carryover {
 namespace {
 
 using testing::AllOf;
+using testing::Contains;
+using testing::Field;
 using testing::HasSubstr;
 using testing::Optional;
 
@@ -152,6 +154,21 @@ TEST_F(DeviceUseTest, RefusesTheDeviceOfAConsole) {
   use_.consoles = {{port, "its ttyS4 is a console of the kernel"}};
   EXPECT_THAT(Why(kUsed), Optional(HasSubstr("ttyS4 is a console")));
   EXPECT_EQ(Why(kTested), std::nullopt);
+}
+
+// Each table is asked.
+TEST_F(DeviceUseTest, ReadsAllThatTheMachineStandsOn) {
+  tree_.Link("dev/block/259:0", AddDisk(kUsed, "nvme0n1"));
+  tree_.WriteFile("proc/self/mountinfo", "22 1 259:0 / /srv rw - ext4 /dev/nvme0n1 rw\n");
+  const auto port = tree_.AddObject(kUsed, "tty/ttyS4");
+  tree_.Link("class/tty/ttyS4", port);
+  tree_.WriteFile("proc/consoles", "ttyS4 -W- (EC a) 4:68\nnetcon0 -W- (E N)\n");
+  tree_.WriteFile("proc/cmdline", "netconsole=@/eth7,@10.0.0.2/\n");
+  const auto use = ReadMachineUse(tree_.sysfs(), tree_.root() / "proc");
+  ASSERT_TRUE(use) << use.error().ToString();
+  EXPECT_THAT(use->block_devices, Contains(Use{"nvme0n1", "is mounted on /srv"}));
+  EXPECT_THAT(use->interfaces, Contains(Use{"eth7", "carries the kernel's netconsole"}));
+  EXPECT_THAT(use->consoles, Contains(Field(&ConsoleUse::why, HasSubstr("ttyS4"))));
 }
 
 TEST_F(DeviceUseTest, RefusesGroupMatesOfAConsole) {

@@ -58,6 +58,7 @@ struct MachineUse {
     const Sysfs& sysfs, const std::filesystem::path& proc = "/proc");
 
 // All of these, for this machine and this process's $SSH_CONNECTION.
-[[nodiscard]] Result<MachineUse> ReadMachineUse(const Sysfs& sysfs);
+[[nodiscard]] Result<MachineUse> ReadMachineUse(const Sysfs& sysfs,
+                                                const std::filesystem::path& proc = "/proc");
 
 }  // namespace carryover

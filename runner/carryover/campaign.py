@@ -13,6 +13,7 @@ from carryover.command import Ended, ProgramDied, TargetCommands, finished
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.events import TestInfo
+from carryover.held import who_holds
 from carryover.identity import BootIdentity
 from carryover.kernel_messages import Severity
 from carryover.kernel_oracle import KernelFault
@@ -220,12 +221,30 @@ class Campaign:
 
     def _cold_boot(self) -> None:
         with self._display.phase("boot", "power on") as found:
+            if not self._probed:
+                self._refuse_if_held()
             self._strategy.cold_boot()
             if not self._probed:
                 self._probe()
                 self._probed = True
             kernels = self._strategy.watch.health.kernels
             found.append(f"Linux {kernels[-1]}" if kernels else "up")
+
+    def _refuse_if_held(self) -> None:
+        """A machine that is up may be in somebody's hands; one that is down is in nobody's."""
+        strategy = self._strategy
+        if strategy.machine.is_ours:
+            return
+        try:
+            holder = who_holds(strategy.ssh.ask_once)
+        except Infrastructure as error:
+            self._display.note(f"whether somebody holds the machine is not known: {error}")
+            return
+        if holder:
+            raise BadInput(
+                f"{strategy.target.name}: the machine is held by {holder}: wait until that run is "
+                "over, or put back what it left (`carryover restore`); nothing was changed on it"
+            )
 
     def _probe(self) -> None:
         """Refuses a target that lacks what every test needs, once, with the remedy."""

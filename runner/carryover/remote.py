@@ -253,6 +253,14 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
             arguments += ["-i", config.resolve_path(self.keyfile) if config else self.keyfile]
         return [*arguments, "-p", str(service.port), "-l", self._get_username(), address]
 
+    def ask_once(self, command: str, limit: float = 10.0) -> str:
+        """What a command prints, over a connection of its own; otherwise as run_to_end()."""
+        try:
+            self.connect()
+            return self.run_to_end(command, limit)
+        finally:
+            self.drop()
+
     def stream(self, command: str, watch: Watch, raw: Callable[[str], None]) -> RemoteCommand:
         """Starts a shell command on the target and streams its events."""
         arguments = self._arguments()

@@ -135,6 +135,11 @@ class FakeSSH(TargetSSHDriver):
         done = subprocess.run(words, capture_output=True, text=True)
         return done.stdout.splitlines(), done.stderr.splitlines(), done.returncode
 
+    def ask_once(self, command: str, limit: float = 10.0) -> str:
+        """A shell of the target's."""
+        answer: str = World.of_this_process().state.get("shell", "")
+        return answer
+
     def stream(self, command, watch, raw):  # type: ignore[no-untyped-def]
         arguments = ["sh", "-c", f"exec {sys.executable} {PROGRAM} {command.split(' ', 1)[1]}"]
         return RemoteCommand(arguments, watch, raw)
