@@ -93,8 +93,10 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
             recorder.hand_to(None)
             recorder.stop()
 
-    def rungs(self, ssh_reboot: Callable[[], object]) -> list[Rung]:
-        return rungs_of(ssh_reboot, self.sysrq, self.power, self.delay)
+    def rungs(
+        self, ssh_reboot: Callable[[], object], sysrq: Callable[[str], object] | None
+    ) -> list[Rung]:
+        return rungs_of(ssh_reboot, sysrq, self.power, self.delay)
 
     @property
     def sysrq(self) -> Callable[[str], object] | None:

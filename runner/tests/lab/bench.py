@@ -99,8 +99,8 @@ class LabRun:
             "address: rack3-07.lab.example",
             f"address: 127.0.0.1\n        port: {machine.ssh_port}",
         )
-        self.edit("boot_limit: 300", "boot_limit: 30\n        delay: 0.1")
-        self.edit("boot_limit: 60", "boot_limit: 20")
+        self.edit("boot_limit: 300", "boot_limit: 15\n        delay: 0.1")
+        self.edit("boot_limit: 60", "boot_limit: 12")
         self.edit("keyfile: $", "connection_timeout: 4.0\n        keyfile: $")
 
     def edit(self, old: str, new: str) -> None:
