@@ -72,11 +72,12 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
                     self.target.activate(driver)
                 except Exception as error:  # labgrid's, of resources that are not there
                     raise Infrastructure(f"target {self.target.name}: {error}") from error
-        if self._recorder is None and self.console is not None:
-            self._recorder = LabConsoleRecorder(self.console.open_link, console)
-            self._recorder.start()
         if self._recorder is not None:
             self._recorder.hand_to(watch)
+        elif self.console is not None:
+            self._recorder = LabConsoleRecorder(self.console.open_link, console)
+            self._recorder.hand_to(watch)
+            self._recorder.start()
         self._is_observed = True
 
     def power_off(self) -> None:

@@ -77,6 +77,7 @@ class Sinks:
 
 # By which a kernel that has panicked boots the machine itself.
 _PANIC_REBOOTS = re.compile(r"(?:^|\s)panic=-?[1-9]")
+_SYSRQ = "sysrq: "  # begins what a kernel says to a key
 _SYSRQ_HELP = "sysrq: HELP"
 _SYSRQ_LIMIT = 3.0  # seconds for a kernel to answer a key, before time_scale
 _ASK = 5.0  # seconds for one attempt by SSH, before time_scale
@@ -473,8 +474,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             return False
 
     def _press(self, key: str) -> None:
-        """Sends a sysrq key that makes the kernel say something, and raises if it does not."""
-        if next(self._said_to(key), None) is None:
+        """Sends a sysrq key, and raises if the kernel does not say that it has it."""
+        if not any(_SYSRQ in line for line in self._said_to(key)):
             raise Infrastructure("the kernel says nothing to it: it is dead, or does not take it")
 
     def _said_to(self, key: str) -> Iterator[str]:

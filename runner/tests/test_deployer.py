@@ -103,7 +103,7 @@ def test_no_kernel_is_told_before_the_target_is_touched(
 
 def test_no_program(deployer: KernelDeployer, tmp_path: Path) -> None:
     (tmp_path / "program").unlink()
-    with pytest.raises(BadInput, match="KernelDeployer: .*/program: No such file"):
+    with pytest.raises(BadInput, match=r"KernelDeployer: .*/program: No such file"):
         deployer.check()
 
 

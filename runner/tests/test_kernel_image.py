@@ -54,5 +54,5 @@ def test_something_else(tmp_path: Path, data: bytes, said: str) -> None:
 
 
 def test_none(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="here: .*: No such file"):
+    with pytest.raises(BadInput, match=r"here: .*: No such file"):
         check_kernel_image("here", tmp_path / "nothing")

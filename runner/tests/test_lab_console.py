@@ -13,19 +13,20 @@ import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bmc.ipmi_bmc import ipmi_bmc
 from bmc.machine import PASSWORD, USERNAME, PaperMachine
 from lab.bench import free_port
 from lab.console_server import ConsoleServer
-from labgrid import Target
+from labgrid import Environment, Target
+from labgrid.factory import target_factory
 from labgrid.resource import NetworkSerialPort, RawSerialPort
 
 from carryover.errors import BadInput, Infrastructure, OutputFailed
 from carryover.lab_console import LabConsoleRecorder
 from carryover.observation import ConsoleLine, ConsoleState, Watch
-from carryover.resources import IpmiBmc
 from carryover.serial_console import SerialConsoleDriver
 from carryover.sol_console import IpmiSolConsoleDriver
 from carryover.sysrq import send_sysrq
@@ -85,8 +86,8 @@ class Recording:
         self.written: list[str] = []
         self.watch = Watch()
         self.recorder = LabConsoleRecorder(console.open_link, self._write, again=0.05)
-        self.recorder.start()
         self.recorder.hand_to(self.watch)
+        self.recorder.start()
 
     def _write(self, when: float, line: str) -> None:
         self.written.append(line)
@@ -207,7 +208,7 @@ def test_a_local_port() -> None:
         with recording(console) as found:
             os.write(ours, b"one\r\n")
             found.wait_for("one")
-            with pytest.raises(Infrastructure, match="target main: console /dev/pts/.*lock"):
+            with pytest.raises(Infrastructure, match=r"target main: console /dev/pts/.*lock"):
                 console.open_link()  # it has one reader
             os.close(its)
             its = -1
@@ -221,7 +222,9 @@ def test_a_local_port() -> None:
 
 
 def test_nobody_listens() -> None:
-    with pytest.raises(Infrastructure, match=r"target main: console 127.0.0.1:\d+ \(rfc2217\): .*re"):
+    with pytest.raises(
+        Infrastructure, match=r"target main: console 127.0.0.1:\d+ \(rfc2217\): .*re"
+    ):
         over_network(free_port()).open_link()
 
 
@@ -249,9 +252,16 @@ def test_a_log_that_cannot_be_written(machine: TelnetConsole, ser2net: ConsoleSe
 def sol(port: int, monkeypatch: pytest.MonkeyPatch, **more: str) -> IpmiSolConsoleDriver:
     monkeypatch.setenv("BMC_PASSWORD", PASSWORD)
     target = Target("main")
-    IpmiBmc(target, None, host="127.0.0.1", port=port)
-    arguments = {"username": USERNAME, "password_variable": "BMC_PASSWORD"} | more
-    return IpmiSolConsoleDriver(target, None, cipher_suite=3, **arguments)
+    target_factory.make_resource(target, "IpmiBmc", None, {"host": "127.0.0.1", "port": port})
+    arguments = {"username": USERNAME, "password_variable": "BMC_PASSWORD", "cipher_suite": 3}
+    return make(target, arguments | more)
+
+
+def make(target: Target, arguments: dict[str, Any]) -> IpmiSolConsoleDriver:
+    found: IpmiSolConsoleDriver = target_factory.make_driver(
+        target, "IpmiSolConsoleDriver", None, arguments
+    )
+    return found
 
 
 def test_serial_over_lan(
@@ -272,10 +282,6 @@ def test_serial_over_lan(
             assert found.recorder.link is not None
             send_sysrq(found.recorder.link, "b")
             machine.hear(b"b")
-            with recording(console) as other:  # the BMC has one session: it is taken over
-                found.wait_for_state(lost=True)
-                machine.say("two\n")
-                other.wait_for("two")
         assert PASSWORD not in "".join(found.written)
 
 
@@ -285,6 +291,64 @@ def test_serial_over_lan_with_another_password(
     with ipmi_bmc(PaperMachine(), tmp_path, machine.port) as port:
         monkeypatch.setenv("WRONG", "not-this-one")
         console = sol(port, monkeypatch, password_variable="WRONG")
-        with pytest.raises(Infrastructure, match="serial over LAN of IpmiBmc 127.0.0.1:.*") as bad:
+        with pytest.raises(Infrastructure, match=r"serial over LAN of IpmiBmc 127.0.0.1:.*") as bad:
             console.open_link()
         assert "not-this-one" not in str(bad.value)
+
+
+SCRIPT = """#!/bin/sh
+case "$*" in
+*deactivate) touch {folder}/deactivated ;;
+*activate)
+  if [ -e {folder}/deactivated ]; then
+    echo "[SOL Session operational.  Use ~? for help]"
+    echo one
+    exec sleep 60
+  fi
+  echo "Info: SOL payload already active on another session"
+  exit 1 ;;
+esac
+"""
+
+
+def scripted(folder: Path, script: str, **more: float) -> IpmiSolConsoleDriver:
+    tool = folder / "ipmitool"
+    tool.write_text(script.format(folder=folder))
+    tool.chmod(0o755)
+    (folder / "password").write_text(PASSWORD)
+    (folder / "password").chmod(0o600)
+    environment = folder / "environment.yaml"
+    environment.write_text(f"tools: {{ipmitool: {tool}}}\ntargets: {{main: {{drivers: []}}}}\n")
+    target = Environment(str(environment)).get_target()
+    target_factory.make_resource(target, "IpmiBmc", None, {"host": "bmc"})
+    password = str(folder / "password")
+    arguments = {"username": "u", "password_file": password, **more}
+    return make(target, arguments)
+
+
+def test_the_session_of_somebody_else_is_ended(tmp_path: Path) -> None:
+    with recording(scripted(tmp_path, SCRIPT)) as found:
+        found.wait_for("one")
+    assert found.written == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("#!/bin/sh\necho 'Error: Unable to establish IPMI v2 / RMCP+ session'\n", "Unable to est"),
+        ("#!/bin/sh\nexit 1\n", "ipmitool failed silently"),
+        (f"#!/bin/sh\necho it is {PASSWORD}\n", "it is \\*\\*\\*"),
+        ("#!/bin/sh\nexec sleep 60\n", "no session within 0.5 s; is serial over LAN switched on"),
+    ],
+)
+def test_no_session(tmp_path: Path, script: str, said: str) -> None:
+    console = scripted(tmp_path, script, open_limit=0.5)
+    with pytest.raises(Infrastructure, match=f"serial over LAN of IpmiBmc bmc:623: .*{said}"):
+        console.open_link()
+
+
+def test_no_ipmitool(tmp_path: Path) -> None:
+    console = scripted(tmp_path, "")
+    (tmp_path / "ipmitool").unlink()
+    with pytest.raises(BadInput, match="ipmitool: No such file or directory; install ipmitool"):
+        console.open_link()

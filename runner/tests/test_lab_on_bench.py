@@ -130,7 +130,7 @@ def test_a_panic_is_told_within_5_s_and_the_run_goes_on(quick: Lab) -> None:
     )
     assert "SSH reboot: left out: its kernel has stopped" in run.output
     seconds = seconds_to_verdict(run, "HiddenFault.PanicsWhileArming", "end Kernel panic")
-    assert 0 < seconds < 5
+    assert 0 < seconds < 5, seconds
 
 
 def test_a_reset_is_told_and_the_machine_comes_back_by_itself(quick: Lab) -> None:
@@ -222,6 +222,7 @@ def test_serial_over_lan(tmp_path: Path) -> None:
         lab = Lab(machine, lab_run, variables(tmp_path))
         run = lab.test("IsSound", "PanicsInVerify")
     assert run.verdicts == {"HiddenFault.IsSound": "PASS", "HiddenFault.PanicsInVerify": "PANIC"}
+    assert lab.recovered() == ["SSH reboot", "power cycle"], run.output
     sound = run.results["HiddenFault.IsSound"]
     assert "nonce" not in sound["cold_boot"]["cmdline"]
     assert "carryover.nonce=" in sound["kexecs"][0]["cmdline"]

@@ -36,9 +36,8 @@ class LabBenchDriver(RebootingBenchDriver):
     console_port: int = attr.ib(default=0)
 
     def _command(self, append: str, console: str) -> list[str]:
-        # QEMU waits for the first client, so that no line is lost.
         chardev = f"socket,id=serialsocket,host=127.0.0.1,port={self.console_port}"
-        chardev += ",server=on,wait=on,telnet=on"
+        chardev += ",server=on,wait=off,telnet=on"
         words = super()._command(append, console)
         return [chardev if word.startswith("file,id=serialsocket") else word for word in words]
 
