@@ -117,10 +117,14 @@ def recording(console: SerialConsoleDriver | IpmiSolConsoleDriver) -> Iterator[R
         found.recorder.stop()
 
 
-def over_network(port: int, protocol: str = "rfc2217") -> SerialConsoleDriver:
+def make(target: Target, cls: str, arguments: dict[str, Any]) -> Any:
+    return target_factory.make_driver(target, cls, None, arguments)
+
+
+def over_network(port: int, protocol: str = "rfc2217") -> Any:
     target = Target("main")
     NetworkSerialPort(target, None, host="127.0.0.1", port=port, protocol=protocol)
-    return SerialConsoleDriver(target, None)
+    return make(target, "SerialConsoleDriver", {})
 
 
 @pytest.fixture
@@ -202,7 +206,7 @@ def test_a_local_port() -> None:
     tty.setraw(its)
     target = Target("main")
     RawSerialPort(target, None, port=os.ttyname(its))
-    console = SerialConsoleDriver(target, None)
+    console = make(target, "SerialConsoleDriver", {})
     assert console.can_break
     try:
         with recording(console) as found:
@@ -249,19 +253,12 @@ def test_a_log_that_cannot_be_written(machine: TelnetConsole, ser2net: ConsoleSe
     recorder.stop()
 
 
-def sol(port: int, monkeypatch: pytest.MonkeyPatch, **more: str) -> IpmiSolConsoleDriver:
+def sol(port: int, monkeypatch: pytest.MonkeyPatch, **more: str) -> Any:
     monkeypatch.setenv("BMC_PASSWORD", PASSWORD)
     target = Target("main")
     target_factory.make_resource(target, "IpmiBmc", None, {"host": "127.0.0.1", "port": port})
     arguments = {"username": USERNAME, "password_variable": "BMC_PASSWORD", "cipher_suite": 3}
-    return make(target, arguments | more)
-
-
-def make(target: Target, arguments: dict[str, Any]) -> IpmiSolConsoleDriver:
-    found: IpmiSolConsoleDriver = target_factory.make_driver(
-        target, "IpmiSolConsoleDriver", None, arguments
-    )
-    return found
+    return make(target, "IpmiSolConsoleDriver", arguments | more)
 
 
 def test_serial_over_lan(
@@ -311,7 +308,7 @@ esac
 """
 
 
-def scripted(folder: Path, script: str, **more: float) -> IpmiSolConsoleDriver:
+def scripted(folder: Path, script: str, **more: float) -> Any:
     tool = folder / "ipmitool"
     tool.write_text(script.format(folder=folder))
     tool.chmod(0o755)
@@ -323,7 +320,7 @@ def scripted(folder: Path, script: str, **more: float) -> IpmiSolConsoleDriver:
     target_factory.make_resource(target, "IpmiBmc", None, {"host": "bmc"})
     password = str(folder / "password")
     arguments = {"username": "u", "password_file": password, **more}
-    return make(target, arguments)
+    return make(target, "IpmiSolConsoleDriver", arguments)
 
 
 def test_the_session_of_somebody_else_is_ended(tmp_path: Path) -> None:
