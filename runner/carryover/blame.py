@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from carryover.batch import Batch
 from carryover.command import ProgramDied
 from carryover.display import Display
+from carryover.errors import Infrastructure
 from carryover.events import TestInfo
 from carryover.observation import Crashed
 from carryover.verdict import TestResult, Verdict
@@ -78,28 +79,34 @@ class Blame:
         else:
             middle = len(undecided) // 2
             groups = [undecided[:middle], undecided[middle:]]
-        held: list[TestResult] = []  # what to make of them hangs on whether anything dies again
+        held: list[TestResult] = []  # what to make of them hangs on whether the machine dies again
         has_died = False
-        for group in groups:
-            for result in self._again(group, crash):
-                has_died = has_died or result.verdict.machine_is_gone
-                if has_died or suspect not in (None, result.name):
-                    yield from held
-                    held.clear()
-                    yield result
-                else:
-                    held.append(result)
-        if not has_died:
-            self._remember(held, crash)
-        yield from held
+        try:
+            for group in groups:
+                for result in self._again(group, crash):
+                    has_died = has_died or result.verdict.machine_is_gone
+                    if has_died:
+                        yield from held
+                        held.clear()
+                    if has_died or suspect not in (None, result.name):
+                        yield result
+                    else:
+                        held.append(result)
+        except Infrastructure:
+            yield from self._without_death(held, crash)  # what is known is known
+            raise
+        yield from self._without_death(held, crash)
 
-    def _remember(self, held: list[TestResult], crash: Crashed) -> None:
+    def _without_death(self, held: list[TestResult], crash: Crashed) -> list[TestResult]:
         """Apart, no group died: that does not make the death unseen."""
+        if not held:
+            return held
         why = f"{crash.reason}; it did not happen again with fewer tests"
         self.unexplained.append(f"{crash.verdict.value}: {why}")
         for result in held:
             if result.verdict is Verdict.PASS:
                 result.verdict, result.reason = crash.verdict, why
+        return held
 
     def _again(self, tests: list[TestInfo], crash: Crashed) -> Results:
         """A new power cycle for some of the tests."""

@@ -72,11 +72,12 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
                     self.target.activate(driver)
                 except Exception as error:  # labgrid's, of resources that are not there
                     raise Infrastructure(f"target {self.target.name}: {error}") from error
-        if self._recorder is None and self.console is not None:
-            self._recorder = LabConsoleRecorder(self.console.open_link, console)
-            self._recorder.start()
         if self._recorder is not None:
             self._recorder.hand_to(watch)
+        elif self.console is not None:
+            self._recorder = LabConsoleRecorder(self.console.open_link, console)
+            self._recorder.hand_to(watch)
+            self._recorder.start()
         self._is_observed = True
 
     def power_off(self) -> None:
@@ -94,7 +95,7 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
             recorder.stop()
 
     def planned_boot(self, append: str) -> list[str]:
-        rungs = self.rungs(lambda: None)
+        rungs = self.rungs(lambda: None, self.sysrq)
         ways = ", else by ".join(rung.name for rung in rungs if rung.act is not None)
         console = self.console.place if self.console is not None else "nothing: it has no console"
         return [f"record {console}", f"boot it by {ways}"]
@@ -104,8 +105,10 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
             return ["leave it as it is, on the kernel that runs then"]
         return ["boot it into its own kernel, by the same means"]
 
-    def rungs(self, ssh_reboot: Callable[[], object]) -> list[Rung]:
-        return rungs_of(ssh_reboot, self.sysrq, self.power, self.delay)
+    def rungs(
+        self, ssh_reboot: Callable[[], object], sysrq: Callable[[str], object] | None
+    ) -> list[Rung]:
+        return rungs_of(ssh_reboot, sysrq, self.power, self.delay)
 
     @property
     def sysrq(self) -> Callable[[str], object] | None:

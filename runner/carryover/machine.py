@@ -71,11 +71,15 @@ class MachineProtocol(abc.ABC):
         """Of a machine that is not ours: power_on() was done, and neither let_go() nor end()."""
         return False
 
-    def rungs(self, ssh_reboot: Callable[[], object]) -> list[Rung]:
+    def rungs(
+        self, ssh_reboot: Callable[[], object], sysrq: Callable[[str], object] | None
+    ) -> list[Rung]:
         """How a machine that is not ours is made to boot, the mildest way first.
 
         Args:
             ssh_reboot: Starts an orderly reboot.
+            sysrq: Sends a sysrq key, and fails if the kernel says nothing to it; None if the
+                property `sysrq` is.
         """
         return []
 

@@ -8,7 +8,7 @@ import enum
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attr
@@ -82,6 +82,7 @@ class Sinks:
 
 # By which a kernel that has panicked boots the machine itself.
 _PANIC_REBOOTS = re.compile(r"(?:^|\s)panic=-?[1-9]")
+_SYSRQ = "sysrq: "  # begins what a kernel says to a key
 _SYSRQ_HELP = "sysrq: HELP"
 _SYSRQ_LIMIT = 3.0  # seconds for a kernel to answer a key, before time_scale
 _ASK = 5.0  # seconds for one attempt by SSH, before time_scale
@@ -225,6 +226,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             )
             self._connect_when_ready("power-on")
         else:
+            if self.machine.console is None:
+                self.watch.health.console_lost = "the target has none"
             death, self._death = self._death, None
             self._boot_again(death)
             self._connect()
@@ -276,7 +279,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self._stop_seeking()
 
     def _rungs(self, death: Crashed | None) -> list[Rung]:
-        rungs: list[Rung] = self.machine.rungs(self.ssh.reboot)
+        sysrq = self._press if self.machine.sysrq else None
+        rungs: list[Rung] = self.machine.rungs(self.ssh.reboot, sysrq)
         if death is None or death.verdict not in (
             Verdict.RESET,
             Verdict.PANIC,
@@ -490,21 +494,30 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
 
     def _answers_sysrq(self) -> bool:
         """Whether the kernel answers on the console: what does not is dead, if it did before."""
-        send = self.machine.sysrq
-        if send is None:
+        if self.machine.sysrq is None:
             return False
         try:
-            send("h")
+            return any(_SYSRQ_HELP in line for line in self._said_to("h"))
         except Infrastructure:
             return False
+
+    def _press(self, key: str) -> None:
+        """Sends a sysrq key, and raises if the kernel does not say that it has it."""
+        if not any(_SYSRQ in line for line in self._said_to(key)):
+            raise Infrastructure("the kernel says nothing to it: it is dead, or does not take it")
+
+    def _said_to(self, key: str) -> Iterator[str]:
+        """What comes on the console within some seconds after a sysrq key."""
+        send = self.machine.sysrq
+        assert send is not None
+        send(key)
         deadline = time.monotonic() + _SYSRQ_LIMIT * self.time_scale
-        try:
-            while time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            try:
                 seen = self.watch.next(deadline)
-                if isinstance(seen, ConsoleLine) and _SYSRQ_HELP in seen.text:
-                    return True
-                if isinstance(seen, ConsoleLines) and any(_SYSRQ_HELP in t for t in seen.texts):
-                    return True
-        except DeadlineExpired:
-            pass
-        return False
+            except DeadlineExpired:
+                return
+            if isinstance(seen, ConsoleLine):
+                yield seen.text
+            elif isinstance(seen, ConsoleLines):
+                yield from seen.texts

@@ -3,8 +3,19 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from conftest import FakeBench, Run
+from rich.console import Console
+
+from carryover.batch import Batch
+from carryover.blame import Blame, Results
+from carryover.display import Display
+from carryover.errors import Infrastructure
+from carryover.events import TestInfo
+from carryover.observation import Crashed
+from carryover.verdict import TestResult, Verdict
 
 
 def power_cycles(run: Run) -> int:
@@ -80,3 +91,45 @@ def test_two_kernels_that_do_not_understand_each_other_are_no_tests_doing(fake: 
         "Memory.BreaksTheAbi": "ABI_MISMATCH",
     }, run.output
     assert power_cycles(run) == 1
+
+
+class DiesOnce:
+    """Power cycles of a machine that dies in the verify half of A, the first time only."""
+
+    def __init__(self, then: Exception | None = None) -> None:
+        self._cycles = 0
+        self._then = then
+        self.blame = Blame(self._cycle, Display(Console(file=io.StringIO()), quiet=True), reruns=8)
+        self.seen: list[TestResult] = []
+
+    def _cycle(self, batch: Batch) -> Results:
+        self._cycles += 1
+        if self._cycles == 1:
+            batch.running = ("Suite.A", "verify")
+            raise Crashed(Verdict.PANIC, "it panicked")
+        if self._cycles == 3 and self._then is not None:
+            raise self._then
+        for test in batch.undecided():
+            yield batch.decide(test.name, Verdict.PASS, "")
+
+    def verdicts(self) -> dict[str, Verdict]:
+        names = ("Suite.A", "Suite.B", "Suite.C")
+        tests = [TestInfo(name, "continuity", None, None, 1, 1.0, "", 0, "") for name in names]
+        for result in self.blame.batch(Batch(tests)):
+            self.seen.append(result)
+        return {result.name: result.verdict for result in self.seen}
+
+
+def test_who_ran_when_it_died_once_has_not_passed() -> None:
+    machine = DiesOnce()
+    passed = {"Suite.B": Verdict.PASS, "Suite.C": Verdict.PASS}
+    assert machine.verdicts() == {"Suite.A": Verdict.PANIC, **passed}
+    (reason,) = machine.blame.unexplained
+    assert "it did not happen again with fewer tests" in reason
+
+
+def test_what_is_known_is_told_before_the_harness_fails() -> None:
+    machine = DiesOnce(then=Infrastructure("the machine is sick"))
+    with pytest.raises(Infrastructure):
+        machine.verdicts()
+    assert {result.name: result.verdict for result in machine.seen} == {"Suite.A": Verdict.PANIC}

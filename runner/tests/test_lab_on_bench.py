@@ -112,28 +112,31 @@ def quick(lab: Lab) -> Lab:
     return lab
 
 
-def seconds_to_verdict(run: Run, name: str, last: str) -> float:
+def seconds_to_verdict(run: Run, name: str, text: str) -> float:
     """From the last line of the console that has this text to the verdict."""
     began: float = next(r["time"] for r in run.records if r["event"] == "begin")
     lines = (run.out / "console.log").read_text().splitlines()
-    at = [float(line[1:].partition("]")[0]) for line in lines if last in line]
-    return float(run.results[name]["time"]) - began - at[-1]
+    last = [float(line[1:].partition("]")[0]) for line in lines if text in line]
+    verdict = float(run.results[name]["time"]) - float(began)
+    return verdict - last[-1]
 
 
 def test_a_panic_is_told_within_5_s_and_the_run_goes_on(quick: Lab) -> None:
     """Its kernel stops for good: the BMC has to help."""
     run = quick.test("PanicsWhileArming", "IsSound")
     assert run.verdicts == {"HiddenFault.PanicsWhileArming": "PANIC", "HiddenFault.IsSound": "PASS"}
-    assert quick.recovered() == ["SSH reboot", "sysrq", "sysrq", "SSH reboot"], run.output
+    assert quick.recovered() == ["SSH reboot", "power cycle", "power cycle", "SSH reboot"], (
+        run.output
+    )
     assert "SSH reboot: left out: its kernel has stopped" in run.output
     seconds = seconds_to_verdict(run, "HiddenFault.PanicsWhileArming", "end Kernel panic")
-    assert seconds < 5
+    assert 0 < seconds < 5, seconds
 
 
 def test_a_reset_is_told_and_the_machine_comes_back_by_itself(quick: Lab) -> None:
     run = quick.test("ResetsInVerify", "IsSound")
     assert run.verdicts == {"HiddenFault.ResetsInVerify": "RESET", "HiddenFault.IsSound": "PASS"}
-    assert quick.recovered()[1:] == ["by itself", "SSH reboot", "SSH reboot"], run.output
+    assert quick.recovered() == ["SSH reboot", "by itself"], run.output
 
 
 def test_an_incoming_kernel_that_hangs_is_reset_by_sysrq(quick: Lab) -> None:
@@ -219,6 +222,7 @@ def test_serial_over_lan(tmp_path: Path) -> None:
         lab = Lab(machine, lab_run, variables(tmp_path))
         run = lab.test("IsSound", "PanicsInVerify")
     assert run.verdicts == {"HiddenFault.IsSound": "PASS", "HiddenFault.PanicsInVerify": "PANIC"}
+    assert lab.recovered() == ["SSH reboot", "power cycle"], run.output
     sound = run.results["HiddenFault.IsSound"]
     assert "nonce" not in sound["cold_boot"]["cmdline"]
     assert "carryover.nonce=" in sound["kexecs"][0]["cmdline"]

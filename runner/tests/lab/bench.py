@@ -36,9 +36,8 @@ class LabBenchDriver(RebootingBenchDriver):
     console_port: int = attr.ib(default=0)
 
     def _command(self, append: str, console: str) -> list[str]:
-        # QEMU waits for the first client, so that no line is lost.
         chardev = f"socket,id=serialsocket,host=127.0.0.1,port={self.console_port}"
-        chardev += ",server=on,wait=on,telnet=on"
+        chardev += ",server=on,wait=off,telnet=on"
         words = super()._command(append, console)
         return [chardev if word.startswith("file,id=serialsocket") else word for word in words]
 
@@ -99,8 +98,8 @@ class LabRun:
             "address: rack3-07.lab.example",
             f"address: 127.0.0.1\n        port: {machine.ssh_port}",
         )
-        self.edit("boot_limit: 300", "boot_limit: 30\n        delay: 0.1")
-        self.edit("boot_limit: 60", "boot_limit: 20")
+        self.edit("boot_limit: 300", "boot_limit: 15\n        delay: 0.1")
+        self.edit("boot_limit: 60", "boot_limit: 12")
         self.edit("keyfile: $", "connection_timeout: 4.0\n        keyfile: $")
 
     def edit(self, old: str, new: str) -> None:
