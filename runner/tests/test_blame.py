@@ -80,3 +80,15 @@ def test_two_kernels_that_do_not_understand_each_other_are_no_tests_doing(fake: 
         "Memory.BreaksTheAbi": "ABI_MISMATCH",
     }, run.output
     assert power_cycles(run) == 1
+
+
+def test_a_verdict_does_not_wait_for_the_other_tests(fake: FakeBench) -> None:
+    """The culprit dies alone: its result is there before the rest is run."""
+    culprit = "Memory.PanicsWhileArming"
+    run = fake.run_tests("Memory.Passes", culprit, "Memory.AlsoPasses")
+    seen = [
+        f"{record['event']} {record.get('what', record.get('name', ''))}"
+        for record in run.records
+        if record.get("what") == "power-on" or record["event"] == "result"
+    ]
+    assert seen[:4] == ["mark power-on", "mark power-on", f"result {culprit}", "mark power-on"]
