@@ -17,6 +17,7 @@ from typing import Any
 
 from carryover_ci import bisect_history
 from carryover_ci.kernel import KernelChoice
+from carryover_ci.overhead import overhead
 from carryover_ci.program import ROOT, build_program
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, exit_with, output_of, run_logged
@@ -107,6 +108,15 @@ def bench_figures(progress: Progress) -> list[Figure]:
             max(emulated) <= 12,
         ),
     ]
+    added = overhead(events)
+    figures.append(
+        Figure(
+            "what the harness adds to a test: runner, SSH, the program's start",
+            f"{added * 1000:.0f} ms",
+            "100 ms or less",
+            added <= 0.1,
+        )
+    )
     notes = next(e["notes"] for e in events if e.get("name", "").startswith("IgbThroughput."))
     for length in (64, 1024, 4096):
         batch = float(notes[f"batch_MBps_{length}"])

@@ -133,3 +133,15 @@ def test_what_is_known_is_told_before_the_harness_fails() -> None:
     with pytest.raises(Infrastructure):
         machine.verdicts()
     assert {result.name: result.verdict for result in machine.seen} == {"Suite.A": Verdict.PANIC}
+
+
+def test_a_verdict_does_not_wait_for_the_other_tests(fake: FakeBench) -> None:
+    """The culprit dies alone: its result is there before the rest is run."""
+    culprit = "Memory.PanicsWhileArming"
+    run = fake.run_tests("Memory.Passes", culprit, "Memory.AlsoPasses")
+    seen = [
+        f"{record['event']} {record.get('what', record.get('name', ''))}"
+        for record in run.records
+        if record.get("what") == "power-on" or record["event"] == "result"
+    ]
+    assert seen[:4] == ["mark power-on", "mark power-on", f"result {culprit}", "mark power-on"]
