@@ -49,8 +49,7 @@ def _by_lock(lock: str, locks: str) -> str:
         owner, pid = record["owner"], int(record["pid"])
     except (ValueError, KeyError, TypeError):
         return ""
-    # proc_locks(5): "1: FLOCK ADVISORY WRITE PID ..."; that process may have ended, and left a
-    # holder.
+    # proc_locks(5), "1: FLOCK ADVISORY WRITE PID": that process may have left a holder and ended.
     words = [line.split() for line in locks.splitlines()]
     if any(line[1:2] == ["FLOCK"] and line[4:5] == [str(pid)] for line in words):
         return f"{owner}, since {record.get('since')}"
