@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import FakeBench
+from conftest import RUNNER, FakeBench
 from lab_on_fakes import FakeLab, fake_lab
+
+from carryover import environment
+from carryover.errors import BadInput
 
 PLACES = ("alpha", "beta")
 
@@ -145,6 +148,28 @@ def test_an_environment_of_a_place_without_a_place(lab: FakeLab) -> None:
     status, _, errors = lab.run("-k", "AlsoPasses")
     assert status == 2
     assert "$LG_PLACE is named there and not set; give --place NAME or --tag" in errors
+
+
+def test_the_example_of_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = RUNNER.parent / "docs" / "examples" / "lab" / "place.yaml"
+    monkeypatch.delenv("LG_PLACE", raising=False)
+    with pytest.raises(BadInput, match="give --place NAME or --tag"):
+        environment.check(example, files=False)
+    monkeypatch.setenv("LG_PLACE", "rack3-07")
+    environment.check(example, files=False)
+    environment.check_place(example, "rack3-07")
+    with pytest.raises(BadInput, match="its place is rack3-07, and the run is to be on rack3-08"):
+        environment.check_place(example, "rack3-08")
+
+
+@pytest.mark.parametrize(
+    "serial", ["001b21ffff8a3c10", "00-1b-21-ff-ff-8a-3c", "00-1B-21-ff-ff-8a-3c-10", 7]
+)
+def test_a_serial_number_that_is_none(fake: FakeBench, serial: object) -> None:
+    text = fake.environment.read_text()
+    fake.environment.write_text(text.replace("driver: igb}", f"driver: igb, serial: {serial}}}"))
+    with pytest.raises(BadInput, match="something like '00-1b-21-ff-ff-8a-3c-10' was meant"):
+        environment.check_targets(fake.environment)
 
 
 def test_a_place_is_given_back_when_its_run_is_killed(lab: FakeLab) -> None:

@@ -24,6 +24,7 @@ from carryover.identity import NONCE
 from carryover.observation import MachineEvent, MachineGone, Watch
 from carryover.power_ladder import Attempt, MachineSick
 from carryover.remote import RemoteCommand, TargetSSHDriver
+from fake.recording import Recording
 from fake.world import World
 
 PROGRAM = Path(__file__).with_name("program.py")
@@ -65,6 +66,7 @@ class FakeMachine(BenchDriver):
         self.monitor.start()
         self.world.reboot(nonce=append.split(NONCE)[-1], kexec=False)
         self.world.console("SeaBIOS (version fake)", "Booting from ROM..")
+        time.sleep(Recording.of_this_process().boot)
         if not self.world.state.get("silent"):
             self.world.sign_on()
 
