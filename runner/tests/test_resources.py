@@ -24,6 +24,8 @@ def test_the_program_is_told_address_id_and_driver() -> None:
 def test_the_program_is_told_the_blocks_that_may_be_overwritten() -> None:
     device = _device(driver="nvme", scratch="2048+8192")
     assert device.option == "0000:01:00.0,1b36:0010,nvme,scratch=2048+8192"
+    device = _device(driver="nvme", serial="00-1b-21-ff-ff-8a-3c-10")
+    assert device.option == "0000:01:00.0,1b36:0010,nvme,serial=00-1b-21-ff-ff-8a-3c-10"
 
 
 @pytest.mark.parametrize("scratch", ["2048", "2048-8192", "a+b", "+8", "8+", " 1+2"])

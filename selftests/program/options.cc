@@ -29,8 +29,8 @@ void AddTarget(CLI::App& verb, Options& options) {
   for (const auto& [claim, name] : kClaimNames) claims.emplace_back(name);
   verb.add_option(
       "--device", options.devices,
-      "A PCI function that may be used: ADDRESS,VENDOR:DEVICE,DRIVER, and for a disk the "
-      "blocks that may be overwritten: ,scratch=FIRST+COUNT");
+      "A PCI function that may be used: ADDRESS,VENDOR:DEVICE,DRIVER, for a disk the blocks that "
+      "may be overwritten: ,scratch=FIRST+COUNT, and the card's serial number: ,serial=NUMBER");
   verb.add_option("--claim", options.claims, "A claim that this kernel makes (default: memory)")
       ->check(CLI::IsMember(claims));
   verb.add_option("--iommu-mode", options.iommu_mode, "How memory is mapped for devices")

@@ -6,6 +6,7 @@
 
 #include "drivers/access/device_use.h"
 #include "drivers/access/machine_probe.h"
+#include "drivers/access/serial_number.h"
 #include "drivers/registry.h"
 #include "fixtures/devices/devices.h"
 #include "fixtures/kexec/kexec.h"
@@ -72,6 +73,7 @@ void SayFunction(const Sysfs& sysfs, const PciAddress& address, const Result<Mac
        {"group_mates", mates},
        {"reset_methods", sysfs.ResetMethods(address)},
        {"listed", listed != all_listed.end()},
+       {"serial", TextOrNull(SerialNumber(sysfs, address).value_or(""))},
        {"scratch", listed != all_listed.end() ? ScratchOf(*listed) : nlohmann::json()},
        {"refused", TextOrNull(refused.value_or(""))},
        {"harness_driver", driver != nullptr ? nlohmann::json(driver->name) : nlohmann::json()}});
