@@ -94,6 +94,14 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
             recorder.hand_to(None)
             recorder.stop()
 
+    @property
+    def has_console(self) -> bool:
+        return self.console is not None
+
+    @property
+    def is_put_back(self) -> bool:
+        return self.leave == OWN_KERNEL
+
     def rungs(
         self, ssh_reboot: Callable[[], object], sysrq: Callable[[str], object] | None
     ) -> list[Rung]:
