@@ -223,10 +223,13 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         """What ended this power cycle; the next one begins with it."""
         self._death = death
 
-    def finish(self) -> None:
+    def finish(self, *, put_back: bool = True) -> None:
         """The run is over: a machine that is not ours boots its own kernel, and is let alone.
 
         Idempotent.
+
+        Args:
+            put_back: False: it is only let alone.
 
         Raises:
             MachineSick: It does not come back.
@@ -234,7 +237,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         if not self.machine.is_observed:
             return
         try:
-            if self._is_touched and self.machine.is_put_back:
+            if put_back and self._is_touched and self.machine.is_put_back:
                 self.watch = Watch()
                 sinks = self.sinks
                 self.machine.power_on(self.watch, sinks.console, sinks.machine_log, "")

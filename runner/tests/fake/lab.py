@@ -19,7 +19,8 @@ from carryover.lab_console import RecordedConsole
 from fake.machine import FakeSSH, bind
 from fake.world import KERNEL, VARIABLE, World
 
-# What does not work: any of ssh, power, power-again (more than once), console, sysrq.
+# What does not work: any of ssh, power, power-again (more than once), console, sysrq, and
+# boots-slowly (but for the first time).
 BROKEN = "CARRYOVER_FAKE_BROKEN"
 
 
@@ -132,4 +133,7 @@ class FakeLabSSH(FakeSSH):
         state = the_machine().world.state
         if is_broken("ssh") or not the_machine().is_up or state.get("refuses_ssh"):
             raise Infrastructure("SSH: connection refused")
-        the_machine().boot()
+        if is_broken("boots-slowly") and state["boots"] > 1:
+            the_machine().world.update(dead=True)
+        else:
+            the_machine().boot()
