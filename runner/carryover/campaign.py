@@ -40,6 +40,7 @@ class Campaign:
         kernel_faults: What the kernel complained of itself, notices excepted (kernel_oracle.py).
         violations: What drivers did that a device's specification forbids, as its model says.
         sick: Why the machine does not come back any more; empty if it does.
+        left: Why it may be left otherwise than it was found; empty if it is not.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Campaign:
         self.kernel_faults: list[str] = list(kept.faults)
         self.violations: list[str] = list(kept.violations)
         self.sick = ""
+        self.left = ""
 
     @property
     def boots(self) -> list[BootIdentity]:
@@ -114,12 +116,14 @@ class Campaign:
 
     def _finish(self) -> None:
         """Whatever becomes of the machine now costs no result."""
-        if self.sick:
-            return
         try:
-            self._strategy.finish()
-        except Infrastructure as error:
+            self._strategy.finish(put_back=not self.sick)
+        except MachineSick as error:
             self.sick = str(error)
+        except Infrastructure as error:
+            self.left = f"the target may not be in its own kernel: {error}"
+        except KeyboardInterrupt:
+            self.left = "interrupted while the target was to boot its own kernel: it may not have"
 
     def _decided(self) -> set[str]:
         return {result.name for result in self.results}

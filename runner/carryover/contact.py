@@ -72,14 +72,15 @@ class ContactSeeker:
         self._any_boot = any_boot
         self._began = time.monotonic()
         self._stop = threading.Event()
+        self._lock = threading.Lock()
         self.last_error = ""
         self._thread = threading.Thread(target=self._run, name="contact", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Nothing is posted after return; an attempt under way is waited for."""
-        self._stop.set()
-        self._thread.join(2 * _LIMIT)
+        """Nothing is posted after return; an attempt under way is not waited for."""
+        with self._lock:
+            self._stop.set()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -91,7 +92,7 @@ class ContactSeeker:
                 self._watch.post(ReaderFailed(error))
                 return
             else:
-                if self._is_wanted(found) and not self._stop.is_set():
+                if self._is_wanted(found):
                     self._post(found)
             self._stop.wait(_INTERVAL)
 
@@ -106,7 +107,10 @@ class ContactSeeker:
         text = f"SSH leads to boot {found.boot_id} of Linux {found.release}"
         values = {"boot_id": found.boot_id, "release": found.release}
         message = KernelMessage(Meaning.TARGET_READY, text, values)
-        try:
-            self._watch.post(Reached(time.time(), message))
-        except OutputFailed as error:
-            self._watch.post(ReaderFailed(error))
+        with self._lock:
+            if self._stop.is_set():
+                return
+            try:
+                self._watch.post(Reached(time.time(), message))
+            except OutputFailed as error:
+                self._watch.post(ReaderFailed(error))

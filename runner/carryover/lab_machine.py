@@ -105,6 +105,14 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
             return ["leave it as it is, on the kernel that runs then"]
         return ["boot it into its own kernel, by the same means"]
 
+    @property
+    def has_console(self) -> bool:
+        return self.console is not None
+
+    @property
+    def is_put_back(self) -> bool:
+        return self.leave == OWN_KERNEL
+
     def rungs(
         self, ssh_reboot: Callable[[], object], sysrq: Callable[[str], object] | None
     ) -> list[Rung]:

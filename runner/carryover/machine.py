@@ -20,11 +20,13 @@ class MachineProtocol(abc.ABC):
             ours runs on, and is booted by rungs().
         ssh_port: Where its SSH is; 0: where the NetworkService says.
         violations: What drivers did that a device's specification forbids, until somebody takes it.
+        boot_limit: Seconds that one that is not ours may take to boot through its firmware.
     """
 
     is_ours: bool
     ssh_port: int
     violations: list[str]
+    boot_limit: float = 0.0
 
     @property
     @abc.abstractmethod
@@ -70,6 +72,16 @@ class MachineProtocol(abc.ABC):
     def is_observed(self) -> bool:
         """Of a machine that is not ours: power_on() was done, and neither let_go() nor end()."""
         return False
+
+    @property
+    def is_put_back(self) -> bool:
+        """One that is not ours boots its own kernel after the run."""
+        return False
+
+    @property
+    def has_console(self) -> bool:
+        """Whether what its kernels print is read."""
+        return True
 
     def rungs(
         self, ssh_reboot: Callable[[], object], sysrq: Callable[[str], object] | None

@@ -130,6 +130,20 @@ class PowerLadder:
             return "", crashed.reason
 
 
+def rungs_without_kernel(rungs: Sequence[Rung], *, returns_by_itself: bool) -> list[Rung]:
+    """The rungs, if it is known that there is no kernel that an SSH reboot could ask.
+
+    Args:
+        rungs: Of rungs_of(); or none.
+        returns_by_itself: The machine was reset, or its kernel reboots as it panics.
+    """
+    if not rungs:
+        return []
+    if returns_by_itself:
+        return [Rung("by itself", lambda: None), *rungs]
+    return [Rung(rungs[0].name, None, "its kernel has stopped"), *rungs[1:]]
+
+
 def rungs_of(
     ssh_reboot: Callable[[], object] | None,
     sysrq: Callable[[str], object] | None,

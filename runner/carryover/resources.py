@@ -42,8 +42,8 @@ class PciTestDevice(Resource):  # type: ignore[misc]
         driver: Which of Carryover's drivers is to drive it.
         scratch: FIRST+COUNT: the logical blocks of a disk that tests may overwrite. What else is on
             it is not touched.
-        serial: What its PCIe Device Serial Number capability has, as ``lspci -vv`` prints it: another
-            card in its place is not touched. Empty: any card of this id.
+        serial: What its PCIe Device Serial Number capability has, as ``lspci -vv`` prints it:
+            another card in its place is not touched. Empty: any card of this id.
     """
 
     address: str = attr.ib(validator=_matches(_ADDRESS, "0000:01:00.0"))

@@ -277,10 +277,11 @@ class CarryoverSession:
         output, self._output = self._output, None
         if output is None or self._campaign is None:
             return
-        if sick := self._campaign.sick:
+        for trouble in filter(None, (self._campaign.sick, self._campaign.left)):
             self.is_whole = False
-            self.complain(sick)
-            self._mark_sick(sick)
+            self.complain(trouble)
+        if self._campaign.sick:
+            self._mark_sick(self._campaign.sick)
         results = self._campaign.results
         counts = {v.value: sum(r.verdict is v for r in results) for v in Verdict}
         try:

@@ -7,8 +7,8 @@ import contextlib
 import enum
 import re
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import attr
@@ -23,21 +23,17 @@ from carryover.errors import BadInput, Infrastructure
 from carryover.identity import NONCE
 from carryover.journal import start_time
 from carryover.kernel_oracle import KernelOracle
-from carryover.lab_machine import OWN_KERNEL
 from carryover.lease import PlaceLost
+from carryover.liveness import Liveness
 from carryover.machine import MachineProtocol
 from carryover.observation import (
-    ConsoleLine,
-    ConsoleLines,
     Crashed,
-    DeadlineExpired,
     Observation,
     ProgramEvent,
-    Reached,
     ReaderFailed,
     Watch,
 )
-from carryover.power_ladder import PowerLadder, Rung
+from carryover.power_ladder import PowerLadder, Rung, rungs_without_kernel
 from carryover.program import IOMMU_MODES, ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.remote import RemoteCommand
@@ -82,10 +78,8 @@ class Sinks:
 
 # By which a kernel that has panicked boots the machine itself.
 _PANIC_REBOOTS = re.compile(r"(?:^|\s)panic=-?[1-9]")
-_SYSRQ = "sysrq: "  # begins what a kernel says to a key
-_SYSRQ_HELP = "sysrq: HELP"
-_SYSRQ_LIMIT = 3.0  # seconds for a kernel to answer a key, before time_scale
-_ASK = 5.0  # seconds for one attempt by SSH, before time_scale
+# Deaths after which nobody answers over SSH, for certain.
+_KERNEL_IS_GONE = (Verdict.RESET, Verdict.PANIC, Verdict.ABI_MISMATCH)
 
 
 @target_factory.reg_driver
@@ -137,7 +131,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self._sinks: Sinks | None = None
         self._death: Crashed | None = None  # of the power cycle before this one
         self._seeker: ContactSeeker | None = None
-        self._takes_sysrq = False  # it has answered on the console
+        self._liveness: Liveness | None = None
         self._is_touched = False  # it was made to boot, or more
         self._place_lost: PlaceLost | None = None
 
@@ -226,14 +220,15 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             )
             self._connect_when_ready("power-on")
         else:
-            if self.machine.console is None:
+            if not self.machine.has_console:
                 self.watch.health.console_lost = "the target has none"
             death, self._death = self._death, None
             self._boot_again(death)
             self._connect()
+            self.watch.health.firmware_is_expected = False
             if self.deployer is not None:
                 self._boot_deployed()
-            self._takes_sysrq = self._answers_sysrq()
+            self.liveness.learn(self.watch)
         self.watch.health.firmware_is_expected = False
         self.status = Status.booted
 
@@ -241,10 +236,13 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         """What ended this power cycle; the next one begins with it."""
         self._death = death
 
-    def finish(self) -> None:
+    def finish(self, *, put_back: bool = True) -> None:
         """The run is over: a machine that is not ours boots its own kernel, and is let alone.
 
         Idempotent.
+
+        Args:
+            put_back: False: it is only let alone.
 
         Raises:
             MachineSick: It does not come back.
@@ -252,7 +250,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         if not self.machine.is_observed:
             return
         try:
-            if self._is_touched and self.machine.leave == OWN_KERNEL:
+            if put_back and self._is_touched and self.machine.is_put_back:
                 self.watch = Watch()
                 sinks = self.sinks
                 self.machine.power_on(self.watch, sinks.console, sinks.machine_log, "")
@@ -269,7 +267,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         if death is not None:
             why = f"{death.verdict.value}: {death.reason}"
         if not self.boot_id:
-            self.boot_id = self._present_boot()
+            self.boot_id = self.liveness.present_boot()
         self._is_touched = True
         limit = self.machine.boot_limit * self.time_scale
         rungs = self._rungs(death)
@@ -279,20 +277,13 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self._stop_seeking()
 
     def _rungs(self, death: Crashed | None) -> list[Rung]:
-        sysrq = self._press if self.machine.sysrq else None
-        rungs: list[Rung] = self.machine.rungs(self.ssh.reboot, sysrq)
-        if death is None or death.verdict not in (
-            Verdict.RESET,
-            Verdict.PANIC,
-            Verdict.ABI_MISMATCH,
-        ):
+        press = partial(self.liveness.press, self.watch) if self.machine.sysrq else None
+        rungs: list[Rung] = self.machine.rungs(self.ssh.reboot, press)
+        if death is None or death.verdict not in _KERNEL_IS_GONE:
             return rungs
         words = " ".join([self.append, self.boot_append, self.extra_append])
-        if death.verdict is Verdict.RESET or _PANIC_REBOOTS.search(words):
-            rungs.insert(0, Rung("by itself", lambda: None))
-        elif rungs:
-            rungs[0] = Rung(rungs[0].name, None, "its kernel has stopped")
-        return rungs
+        returns = death.verdict is Verdict.RESET or _PANIC_REBOOTS.search(words) is not None
+        return rungs_without_kernel(rungs, returns_by_itself=returns)
 
     def deployed_command(self) -> str:
         """The command that makes the target boot the deployed kernel, with a new nonce."""
@@ -331,45 +322,30 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self._connect()
 
     def connection_lost(self) -> None:
-        """The SSH connection has ended unasked: looks what became of a machine that is not ours.
-
-        Returns if its kernel lives: then the connection alone is lost.
+        """The SSH connection has ended unasked. Returns if the connection alone is lost.
 
         Raises:
-            Crashed: The machine died, or has booted by itself.
+            Crashed: A machine that is not ours died, or has booted by itself.
             Infrastructure: It cannot be told.
         """
         if self.machine.is_ours:
             return  # a reset would have ended it
-        hears = self.machine.console is not None and not self.watch.health.console_lost
-        limit = (self.boot_limit if hears else self.machine.boot_limit) * self.time_scale
-        deadline = time.monotonic() + limit
-        self._seek("", any_boot=True)
-        seeker = self._seeker
-        try:
-            while time.monotonic() < deadline:
-                seen = self.watch.next(deadline)
-                if isinstance(seen, Reached) and seen.message.values["boot_id"] == self.boot_id:
-                    return
-        except DeadlineExpired:
-            pass
-        finally:
-            self._stop_seeking()
-        if self._takes_sysrq and not self.watch.health.console_lost:
-            if self._answers_sysrq():
-                return
-            raise self.watch.silence(
-                f"neither SSH nor the console, which took sysrq, answers any more ({limit:g} s)"
-            )
-        raise Infrastructure(
-            f"the target cannot be reached any more, and nothing else tells of it: "
-            f"{seeker.last_error if seeker else 'no answer'}"
-        )
+        self._stop_seeking()
+        is_heard = not self.watch.health.console_lost
+        limit = self.boot_limit if is_heard else self.machine.boot_limit
+        self.liveness.look(self.watch, self.boot_id, limit * self.time_scale)
+
+    @property
+    def liveness(self) -> Liveness:
+        """Whether the kernel of a machine that is not ours lives."""
+        if self._liveness is None:
+            self._liveness = Liveness(self.machine, self.ssh, self.time_scale)
+        return self._liveness
 
     def hang(self, reason: str) -> Crashed:
         """What it is that a command on the target does not end in time."""
         if self.watch.health.console_lost and not self.machine.is_ours:
-            if self._present_boot() == self.boot_id:
+            if self.liveness.present_boot() == self.boot_id:
                 return Crashed(Verdict.HANG, f"{reason}; its kernel answers over SSH")
         return self.watch.silence(reason)
 
@@ -416,6 +392,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         """Until the incoming kernel is up and lets us in: `kexeced`."""
         self.ssh.drop()
         self._connect_when_ready("the kexec")
+        if not self.machine.is_ours:
+            self.liveness.learn(self.watch)
         self.status = Status.kexeced
 
     def start(self, command: str) -> RemoteCommand:
@@ -484,40 +462,3 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         seeker, self._seeker = self._seeker, None
         if seeker is not None:
             seeker.stop()
-
-    def _present_boot(self) -> str:
-        """The boot id of what answers over SSH now; empty if nothing does."""
-        try:
-            return str(self.ssh.contact(_ASK * self.time_scale).boot_id)
-        except Infrastructure:
-            return ""
-
-    def _answers_sysrq(self) -> bool:
-        """Whether the kernel answers on the console: what does not is dead, if it did before."""
-        if self.machine.sysrq is None:
-            return False
-        try:
-            return any(_SYSRQ_HELP in line for line in self._said_to("h"))
-        except Infrastructure:
-            return False
-
-    def _press(self, key: str) -> None:
-        """Sends a sysrq key, and raises if the kernel does not say that it has it."""
-        if not any(_SYSRQ in line for line in self._said_to(key)):
-            raise Infrastructure("the kernel says nothing to it: it is dead, or does not take it")
-
-    def _said_to(self, key: str) -> Iterator[str]:
-        """What comes on the console within some seconds after a sysrq key."""
-        send = self.machine.sysrq
-        assert send is not None
-        send(key)
-        deadline = time.monotonic() + _SYSRQ_LIMIT * self.time_scale
-        while time.monotonic() < deadline:
-            try:
-                seen = self.watch.next(deadline)
-            except DeadlineExpired:
-                return
-            if isinstance(seen, ConsoleLine):
-                yield seen.text
-            elif isinstance(seen, ConsoleLines):
-                yield from seen.texts

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,35 @@ def test_no_rung_helps(lab: FakeLab) -> None:
     assert run.status != 0
 
 
+def test_what_was_known_before_the_machine_fell_sick_stands(lab: FakeLab) -> None:
+    lab.variables[BROKEN] = "power-again"
+    run = lab.run_tests("Memory.DiesInSilence", "Chain.Passes")
+    assert run.verdicts == {"Memory.DiesInSilence": "HANG", "Chain.Passes": "INFRA"}, run.output
+
+
 def test_a_machine_that_does_not_come_back_in_the_end_costs_no_result(lab: FakeLab) -> None:
     lab.variables[BROKEN] = "power"
     run = lab.run_tests("Memory.DiesInSilence", reruns=0)
     assert run.verdicts == {"Memory.DiesInSilence": "HANG"}
     assert "ERROR: the machine is sick: HANG" in run.output
+    assert run.status != 0
+
+
+def test_ctrl_c_while_it_is_put_back_costs_no_result(lab: FakeLab) -> None:
+    lab.variables[BROKEN] = "boots-slowly"
+    process = lab.start("-k", "Rules and Passes")
+    assert process.stdout is not None
+    printed = ""
+    while "the run is over" not in printed:
+        line = process.stdout.readline()
+        assert line, printed
+        printed += line
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    run = Run(process.returncode, output, lab.out)
+    assert run.verdicts == {"Rules.Passes": "PASS"}
+    assert "ERROR: interrupted while the target was to boot its own kernel" in output
+    assert run.records[-1]["event"] == "end"
     assert run.status != 0
 
 

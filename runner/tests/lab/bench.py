@@ -53,19 +53,6 @@ class LabBenchMachine(BenchMachine):
             "- BenchDriver:", f"- LabBenchDriver:\n        console_port: {self.console_port}"
         )
         super().__init__(folder, text)
-        self.is_stuck = False  # its BMC answers, and does nothing
-
-    def on(self) -> None:
-        if not self.is_stuck:
-            super().on()
-
-    def off(self) -> None:
-        if not self.is_stuck:
-            super().off()
-
-    def end(self) -> None:
-        self.is_stuck = False
-        super().end()
 
     def contact(self) -> Contact:
         """Who answers over SSH, as soon as somebody does."""
@@ -100,6 +87,8 @@ class LabRun:
         )
         self.edit("boot_limit: 300", "boot_limit: 15\n        delay: 0.1")
         self.edit("boot_limit: 60", "boot_limit: 12")
+        # What an emulated machine needs (bench.yaml).
+        self.edit("liveupdate=on", "liveupdate=on no_timer_check tsc=reliable")
         self.edit("keyfile: $", "connection_timeout: 4.0\n        keyfile: $")
 
     def edit(self, old: str, new: str) -> None:
