@@ -123,14 +123,9 @@ class PowerLadder:
             act()
         except Exception as error:  # whatever a rung fails by, the next is tried
             return "", str(error) or type(error).__name__
-        deadline = time.monotonic() + self._limit
-        left = self._limit
         try:
-            while True:
-                ready = watch.wait_until_ready(left, name).values["boot_id"]
-                if ready != boot_id:
-                    return ready, ""
-                left = max(0.0, deadline - time.monotonic())
+            ready = watch.wait_until_ready(self._limit, name, boot_id)
+            return ready.values["boot_id"], ""
         except Crashed as crashed:
             return "", crashed.reason
 
