@@ -69,7 +69,8 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
 
     def planned_end(self) -> list[str]:
         """What end() and what comes before it do."""
-        return ["reboot it into its own kernel" if self.leave == OWN_KERNEL else "leave it as it is"]
+        is_left = self.leave != OWN_KERNEL
+        return ["leave it as it is" if is_left else "reboot it into its own kernel"]
 
     @property
     def is_observed(self) -> bool:
