@@ -129,6 +129,7 @@ class Health:
         self.boot_id = ""  # of the kernel that was ready last
         self.console_lost = ""  # why nothing can be heard of it now
         self._is_booting = False  # a kernel has signed on, and is not ready yet
+        self._owes_sign_on = False  # a kernel was known by SSH before its console showed it
         self._shutdown: str | None = None
 
     def observe(self, seen: Observation) -> None:
@@ -155,6 +156,7 @@ class Health:
         if self.kernel_is_expected:
             self.kernels.append(message.values["release"])
             self.kernel_is_expected = False
+            self._owes_sign_on = True
         elif not self._is_booting and self.boot_id:
             self._die(Verdict.RESET, f"the machine has booted by itself: {message.text}")
         self.boot_id = boot_id
@@ -180,10 +182,13 @@ class Health:
         elif meaning is Meaning.FIRMWARE and not self.firmware_is_expected:
             self._die(Verdict.RESET, f"the firmware started again: {message.text}")
         elif meaning is Meaning.KERNEL:
+            if self._owes_sign_on and not self.kernel_is_expected:
+                self._owes_sign_on = False  # SSH was faster than the console
+                return
             self.kernels.append(message.values["release"])
             if not self.kernel_is_expected:
                 self._die(Verdict.RESET, f"a kernel started that nobody asked for: {message.text}")
-            self.kernel_is_expected = False
+            self.kernel_is_expected = self._owes_sign_on = False
             self._is_booting = True
         elif meaning is Meaning.TARGET_READY:
             self.boot_id = message.values["boot_id"]

@@ -109,6 +109,17 @@ def test_a_kernel_that_the_console_has_shown() -> None:
     assert watch.health.crash is None
 
 
+def test_a_console_that_is_slower_than_ssh() -> None:
+    watch = Watch()
+    watch.health.observe(reached("1"))
+    watch.health.observe(line("Linux version 7.3.4 (x)"))
+    watch.health.observe(line("carryover: target ready boot_id=1 nonce=x"))
+    assert watch.health.crash is None
+    watch.health.observe(line("Linux version 7.3.4 (x)"))
+    assert watch.health.crash is not None
+    assert watch.health.crash.verdict is Verdict.RESET
+
+
 def test_a_kernel_that_nobody_asked_for() -> None:
     watch = Watch()
     watch.health.observe(reached("1"))

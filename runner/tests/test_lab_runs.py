@@ -113,6 +113,12 @@ def test_no_rung_helps(lab: FakeLab) -> None:
     assert run.status != 0
 
 
+def test_what_was_known_before_the_machine_fell_sick_stands(lab: FakeLab) -> None:
+    lab.variables[BROKEN] = "power-again"
+    run = lab.run_tests("Memory.DiesInSilence", "Chain.Passes")
+    assert run.verdicts == {"Memory.DiesInSilence": "HANG", "Chain.Passes": "INFRA"}, run.output
+
+
 def test_a_machine_that_does_not_come_back_in_the_end_costs_no_result(lab: FakeLab) -> None:
     lab.variables[BROKEN] = "power"
     run = lab.run_tests("Memory.DiesInSilence", reruns=0)

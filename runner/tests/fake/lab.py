@@ -19,7 +19,7 @@ from carryover.lab_console import RecordedConsole
 from fake.machine import FakeSSH, bind
 from fake.world import KERNEL, VARIABLE, World
 
-# What does not work: any of ssh, power, console, sysrq.
+# What does not work: any of ssh, power, power-again (more than once), console, sysrq.
 BROKEN = "CARRYOVER_FAKE_BROKEN"
 
 
@@ -100,11 +100,14 @@ class FakeConsole(RecordedConsole):
 @target_factory.reg_driver
 @attr.s(eq=False)
 class FakePower(Driver, PowerProtocol):  # type: ignore[misc]
+    uses = 0
+
     def on(self) -> None:
         self.cycle()
 
     def off(self) -> None:
-        if is_broken("power"):
+        self.uses += 1
+        if is_broken("power") or (is_broken("power-again") and self.uses > 1):
             raise Infrastructure("the BMC does not answer")
         the_machine().world.update(dead=True)
 
