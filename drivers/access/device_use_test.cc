@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "drivers/access/device_use.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "drivers/access/fake/fake_sysfs.h"
@@ -98,7 +99,7 @@ TEST_F(DeviceUseTest, FollowsCryptAndLvmOverMultipath) {
   const auto virtual_block = tree_.root() / "devices/virtual/block";
   std::string lower = "sda";
   for (const std::string name : {"dm-0", "dm-1", "dm-2"}) {
-    tree_.Link("devices/virtual/block/" + name + "/slaves/" + lower,
+    tree_.Link(fmt::format("devices/virtual/block/{}/slaves/{}", name, lower),
                tree_.root() / "class/block" / lower);
     tree_.Link("class/block/" + name, virtual_block / name);
     lower = name;

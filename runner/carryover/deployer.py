@@ -84,7 +84,7 @@ class KernelDeployer(Driver):  # type: ignore[misc]
     def planned(self) -> list[str]:
         """What copy() would do, in words."""
         return [
-            f"copy {path} to {self.on_target(name)}, unless it is there as it is here"
+            f"copy {path} to {self.on_target(name)}, unless it is there already"
             for name, path in self.files.items()
         ]
 

@@ -101,6 +101,7 @@ def actions(
     service = strategy.ssh.networkservice if strategy.ssh else None
     where = f"{service.username}@{service.address}" if service else "the target"
     yield Action("target", f"connect by SSH as {where}, to {strategy.program}")
+    yield from _deploying(strategy)
     yield Action("target", "look at it (`probe`), and refuse it if it lacks what the tests need")
     yield Action("target", f"take its lock, as {program.owner}")
     for device in strategy.devices():
@@ -145,11 +146,14 @@ def _before(directory: Path) -> Iterator[Action]:
 def _of_machine(strategy: KexecStrategy, append: str) -> Iterator[Action]:
     for what in strategy.machine.planned_boot(append):
         yield Action("machine", what)
+
+
+def _deploying(strategy: KexecStrategy) -> Iterator[Action]:
     if strategy.deployer is not None:
         for what in strategy.deployer.planned():
             yield Action("target", what)
         command = strategy.deployed_command().replace(strategy.nonce, "...")
-        yield Action("target", f"boot the kernel that was copied: {command}")
+        yield Action("target", f"kexec into the kernel that was copied: {command}")
 
 
 def _taking(device: PciTestDevice, seen: Seen, *, is_taken: bool) -> str:

@@ -60,6 +60,18 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
         """None of this run's."""
         return 0
 
+    def planned_boot(self, append: str) -> list[str]:
+        """What makes it boot. Its own kernel's command line is its boot loader's."""
+        rungs = self.rungs(lambda: None, self.sysrq)
+        means = [rung.name for rung in rungs if rung.act is not None]
+        console = [f"read its console, {self.console.place}"] if self.console is not None else []
+        return [*console, f"reboot it into its own kernel, by what works first: {', '.join(means)}"]
+
+    def planned_end(self) -> list[str]:
+        """What end() and what comes before it do."""
+        is_left = self.leave != OWN_KERNEL
+        return ["leave it as it is" if is_left else "reboot it into its own kernel"]
+
     @property
     def is_observed(self) -> bool:
         return self._is_observed
@@ -93,17 +105,6 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
         if recorder is not None:
             recorder.hand_to(None)
             recorder.stop()
-
-    def planned_boot(self, append: str) -> list[str]:
-        rungs = self.rungs(lambda: None, self.sysrq)
-        ways = ", else by ".join(rung.name for rung in rungs if rung.act is not None)
-        console = self.console.place if self.console is not None else "nothing: it has no console"
-        return [f"record {console}", f"boot it by {ways}"]
-
-    def planned_end(self) -> list[str]:
-        if self.leave == AS_IS:
-            return ["leave it as it is, on the kernel that runs then"]
-        return ["boot it into its own kernel, by the same means"]
 
     @property
     def has_console(self) -> bool:

@@ -33,6 +33,7 @@ _FAST = (
     "ServerAliveInterval=10",
 )
 _STOP_LIMIT = 2.0
+_SSH_FAILED = 255  # OpenSSH's own status
 # Of a command, in characters. Dropbear takes 9000, and ends the connection at one more; what is
 # longer goes to a shell's standard input.
 _LONGEST = 4000
@@ -220,9 +221,21 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
         Raises:
             Infrastructure: None does within `limit` seconds.
         """
+        return Contact.from_answer(self.ask_once(QUESTION, limit))
+
+    def ask_once(self, command: str, limit: float = 10.0) -> str:
+        """What a command prints, by a connection of its own, whatever its status.
+
+        Args:
+            command: For the target's shell.
+            limit: Seconds for it and for the connection.
+
+        Raises:
+            Infrastructure: The target does not let us in, or does not answer.
+        """
         try:
             done = subprocess.run(
-                [*self._alone(limit), QUESTION],
+                [*self._alone(limit), command],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -231,10 +244,9 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
             )
         except subprocess.TimeoutExpired:
             raise Infrastructure(f"SSH: no answer within {limit:g} s") from None
-        if done.returncode != 0:
-            said = done.stderr.strip() or f"status {done.returncode}"
-            raise Infrastructure(f"SSH: {said}")
-        return Contact.from_answer(done.stdout)
+        if done.returncode == _SSH_FAILED:
+            raise Infrastructure(f"SSH: {done.stderr.strip() or 'the connection is lost'}")
+        return done.stdout
 
     def _alone(self, limit: float) -> list[str]:
         """As _arguments(), whether there is a shared connection or not."""
@@ -252,14 +264,6 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
             config = self.target.env.config if self.target.env else None
             arguments += ["-i", config.resolve_path(self.keyfile) if config else self.keyfile]
         return [*arguments, "-p", str(service.port), "-l", self._get_username(), address]
-
-    def ask_once(self, command: str, limit: float = 10.0) -> str:
-        """What a command prints, over a connection of its own; otherwise as run_to_end()."""
-        try:
-            self.connect()
-            return self.run_to_end(command, limit)
-        finally:
-            self.drop()
 
     def stream(self, command: str, watch: Watch, raw: Callable[[str], None]) -> RemoteCommand:
         """Starts a shell command on the target and streams its events."""

@@ -294,7 +294,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         image = ["--kernel", kernel, "--append", " ".join(filter(None, words))]
         if initrd:
             image += ["--initrd", initrd]
-        return ProgramOnTarget(path=program).command("kexec", (), *image)
+        return ProgramOnTarget(path=program, owner=self.owner).command("kexec", (), *image)
 
     def _boot_deployed(self) -> None:
         """From the machine's own kernel into the one that is deployed, which has a nonce."""

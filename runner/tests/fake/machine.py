@@ -106,20 +106,6 @@ class FakeMachine(BenchDriver):
 
 @target_factory.reg_driver
 @attr.s(eq=False)
-class FakeLabMachine(FakeMachine):
-    """A machine that is up, whoever began it."""
-
-    is_ours = False
-
-    def planned_boot(self, append: str) -> list[str]:
-        return [f"reboot, with {append}"]
-
-    def planned_end(self) -> list[str]:
-        return ["leave it on"]
-
-
-@target_factory.reg_driver
-@attr.s(eq=False)
 class FakeSSH(TargetSSHDriver):
     """Runs commands here."""
 
