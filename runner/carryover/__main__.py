@@ -11,11 +11,12 @@ from typing import Any
 
 from rich.console import Console
 
-from carryover import kcidb, report
+from carryover import kcidb, place_command, report
 from carryover.compare import Thresholds, compare
 from carryover.comparison_text import comparison_text
-from carryover.errors import BadInput, OutputFailed
+from carryover.errors import BadInput, Infrastructure
 from carryover.exit_codes import ExitCode
+from carryover.fleet.command import fleet
 from carryover.journal import close_left_over
 from carryover.run_command import run
 from carryover.saved_run import load
@@ -25,6 +26,13 @@ Runs the tests of the program on a target, as ci/bench does in the end. All argu
 named here are pytest's (-k, -m, -x, ...) or the runner's (--carryover-out, ...).
 
 exit status:
+"""
+_FLEET_HELP = """\
+Runs the same tests on all places that have all tags, each in a process of its own (`carryover run
+--place`), and gathers what they said. All arguments that are not named here are pytest's (-k, -m,
+...) or the runner's. A place that cannot be had is trouble of that place; the others go on.
+
+exit status: that of the worst place, as of `carryover run`; 3 for a place that could not be had.
 """
 _WIDE = 10_000  # columns
 _COMPARE_EPILOG = """\
@@ -41,17 +49,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="carryover", description=__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True)
     _add_run(verbs)
+    _add_fleet(verbs)
     _add_compare(verbs)
     _add_report(verbs)
     _add_close(verbs)
     _add_kcidb(verbs)
+    _add_place(verbs)
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.takes_more:
         parser.error(f"{options.verb}: unknown argument {rest[0]}")
     options.rest = rest
     try:
         code: int = options.function(options)
-    except (BadInput, OutputFailed) as error:
+    except (BadInput, Infrastructure) as error:
         Console(stderr=True).print(f"carryover: {error}", style="red", soft_wrap=True, markup=False)
         return ExitCode.BAD_INPUT if isinstance(error, BadInput) else ExitCode.INFRA
     except KeyboardInterrupt:
@@ -76,6 +86,29 @@ def _add_run(verbs: Any) -> None:
     parser = _verb(
         verbs, "run", run, help="run the tests on a target", description=_RUN_HELP + codes
     )
+    _add_target(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--place", default="", metavar="NAME", help="on this place of labgrid's coordinator"
+    )
+    _add_tag(which, "on a place that has this tag")
+    _add_coordinator(parser)
+    _add_wait(parser, 0.0)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --carryover-out that was cut short: tests that have results "
+        "keep them; all other arguments as that run had them",
+    )
+    parser.add_argument(
+        "--ends-with-stdin",
+        action="store_true",
+        help="when standard input ends, end in good order, as by Ctrl-C",
+    )
+    parser.set_defaults(takes_more=True)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", type=Path, required=True, metavar="ENVIRONMENT", help="a labgrid environment"
     )
@@ -90,13 +123,72 @@ def _add_run(verbs: Any) -> None:
         action="store_true",
         help="print one JSON object in the end, and all else on standard error",
     )
+
+
+def _add_fleet(verbs: Any) -> None:
+    parser = _verb(
+        verbs,
+        "fleet",
+        fleet,
+        help="run the same tests on all places that have a tag",
+        description=_FLEET_HELP,
+    )
+    _add_target(parser)
+    _add_tag(parser, "on all places that have this tag", required=True)
+    _add_coordinator(parser)
+    _add_wait(parser, 0.0)
     parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run in --carryover-out that was cut short: tests that have results "
-        "keep them; all other arguments as that run had them",
+        "--jobs",
+        type=_jobs,
+        default=0,
+        metavar="N",
+        help="on N places at once (default: on all)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/fleet"),
+        metavar="DIR",
+        help="where results go, those of a place into DIR/PLACE (default: out/fleet)",
     )
     parser.set_defaults(takes_more=True)
+
+
+def _jobs(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
+    return number
+
+
+def _add_tag(parser: Any, help_: str, *, required: bool = False) -> None:
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        required=required,
+        metavar="KEY=VALUE",
+        help=f"{help_}; may be repeated",
+    )
+
+
+def _add_coordinator(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--coordinator",
+        default="",
+        metavar="HOST[:PORT]",
+        help="of labgrid (default: $LG_COORDINATOR, or port 20408 of this machine)",
+    )
+
+
+def _add_wait(parser: argparse.ArgumentParser, usual: float) -> None:
+    parser.add_argument(
+        "--wait",
+        type=_threshold,
+        default=usual,
+        metavar="SECONDS",
+        help=f"for a place that somebody else has (default: {usual:g})",
+    )
 
 
 def _add_compare(verbs: Any) -> None:
@@ -194,6 +286,22 @@ def _add_kcidb(verbs: Any) -> None:
     parser.add_argument(
         "--repository", default="", metavar="URL", help="where the commit is from (https)"
     )
+
+
+def _add_place(verbs: Any) -> None:
+    parser = _verb(
+        verbs, "place", None, help="places of labgrid's coordinator: which are sick, which are well"
+    )
+    what = parser.add_subparsers(dest="what", required=True)
+    listing = _verb(what, "list", place_command.list_places, help="print all places")
+    _add_tag(listing, "only those that have this tag")
+    _add_coordinator(listing)
+    well = _verb(what, "well", place_command.well, help="the place may be used (again)")
+    sick = _verb(what, "sick", place_command.sick, help="nobody is to get the place")
+    for parser in (well, sick):
+        parser.add_argument("place", metavar="NAME")
+        _add_coordinator(parser)
+    sick.add_argument("reason", nargs="+", metavar="REASON", help="for the place's comment")
 
 
 def _kcidb(options: argparse.Namespace) -> int:

@@ -184,6 +184,10 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             self.violations += self.device_models.violations
             self.device_models = None
 
+    def let_go(self) -> None:
+        """Its place is somebody else's now. The process is this run's own still: it ends."""
+        self.power_off()
+
     def on(self) -> None:
         """Not for the bench: its power goes on with power_on(), and readers."""
         raise NotImplementedError("power_on() observes the machine; on() would not")

@@ -15,6 +15,7 @@ from carryover.events import TestInfo
 from carryover.identity import BootIdentity
 from carryover.kernel_messages import Severity
 from carryover.kernel_oracle import KernelFault
+from carryover.power_ladder import MachineSick
 from carryover.program import ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.results import RunOutput
@@ -34,6 +35,7 @@ class Campaign:
         results: All results so far, in the order in which they became known.
         kernel_faults: What the kernel complained of itself, notices excepted (kernel_oracle.py).
         violations: What drivers did that a device's specification forbids, as its model says.
+        sick: Why the machine does not come back any more; empty if it does.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Campaign:
         self.results: list[TestResult] = list(kept.results)
         self.kernel_faults: list[str] = list(kept.faults)
         self.violations: list[str] = list(kept.violations)
+        self.sick = ""
 
     @property
     def boots(self) -> list[BootIdentity]:
@@ -92,6 +95,8 @@ class Campaign:
                 self._display.verdict(result)
                 yield result
         except (Infrastructure, OSError) as error:
+            if isinstance(error, MachineSick):
+                self.sick = str(error)
             undecided = [test for test in tests if test.name not in self._decided()]
             for test in undecided:
                 result = TestResult(test.name, Verdict.INFRA, str(error))

@@ -6,7 +6,6 @@ labgrid by itself warns of an unknown key and goes on, and ends with a traceback
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -17,12 +16,13 @@ import attr
 import yaml
 from labgrid.exceptions import InvalidConfigError, NoConfigFoundError
 from labgrid.factory import target_factory
-from labgrid.util.yaml import load
+from labgrid.util.yaml import load, resolve_templates
 
 # labgrid finds the classes that an environment names once they are imported.
 from carryover import bench, ipmi_power, redfish_power, remote, strategy  # noqa: F401
 from carryover.errors import BadInput
 from carryover.models import MODELS
+from carryover.nearest import meant
 
 _TOP = ("targets", "images", "tools", "paths", "options", "imports", "features")
 _TARGET = ("resources", "drivers", "options", "features")
@@ -43,6 +43,26 @@ def check(path: Path, *, files: bool) -> None:
         raise BadInput(f"{path}: targets.main.drivers: a KexecStrategy is needed")
     if files:
         _check_files(path, data)
+
+
+def check_place(path: Path, place: str) -> None:
+    """Checks that the resources of target `main` are those of this place of the coordinator.
+
+    Raises:
+        BadInput: The environment names no place, or another one.
+    """
+    main = (_load(path).get("targets") or {}).get("main") or {}
+    named = [
+        arguments.get("name")
+        for cls, arguments in _entries(path, "targets.main.resources", main.get("resources") or {})
+        if cls == "RemotePlace"
+    ]
+    if place not in named:
+        has = f"its place is {named[0]}" if named else "it has no RemotePlace"
+        raise BadInput(
+            f"{path}: targets.main.resources: {has}, and the run is to be on {place}; "
+            "`- RemotePlace: {name: !template $LG_PLACE}` stands for the place that was asked for"
+        )
 
 
 def check_targets(path: Path) -> dict[str, Any]:
@@ -80,7 +100,21 @@ def _load(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: {error}") from error
     if not isinstance(data, dict):
         raise BadInput(f"{path}: a mapping with `targets:` was meant")
+    _put_variables_in(path, data)
     return data
+
+
+def _put_variables_in(path: Path, data: dict[str, Any]) -> None:
+    """``!template``, as labgrid's Config does it."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("LG_")}
+    try:
+        resolve_templates(data, {**variables, "BASE": str(path.parent.absolute())})
+    except KeyError as error:
+        name = error.args[0]
+        remedy = "give --place NAME or --tag KEY=VALUE" if name == "LG_PLACE" else "set it"
+        raise BadInput(f"{path}: ${name} is named there and not set; {remedy}") from error
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from error
 
 
 def _entries(path: Path, where: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -107,7 +141,7 @@ def _entries(path: Path, where: str, value: Any) -> Iterator[tuple[str, dict[str
 def _check_class(path: Path, where: str, cls: str, arguments: dict[str, Any], kind: str) -> None:
     known = target_factory.resources if kind == "resources" else target_factory.drivers
     if cls not in known:
-        raise BadInput(f"{path}: {where}: labgrid has no such {kind[:-1]}{_meant(cls, known)}")
+        raise BadInput(f"{path}: {where}: labgrid has no such {kind[:-1]}{meant(cls, known)}")
     fields = {f.name: f for f in attr.fields(known[cls]) if f.init and f.name != "target"}
     accepted = [*fields, "name", "cls", *(["bindings"] if kind == "drivers" else [])]
     _known(path, where, arguments, accepted)
@@ -172,9 +206,4 @@ def _known(path: Path, where: str, mapping: dict[str, Any], known: Iterable[str]
     for key in mapping:
         if key not in known:
             prefix = f"{where}: " if where else ""
-            raise BadInput(f"{path}: {prefix}unknown key `{key}`{_meant(str(key), known)}")
-
-
-def _meant(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; was `{near[0]}` meant?" if near else ""
+            raise BadInput(f"{path}: {prefix}unknown key `{key}`{meant(str(key), known)}")

@@ -179,7 +179,10 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     """Ends the machine before anything else; a full disk is a message, not a traceback."""
     ours = session.config.stash.get(_SESSION, None)
     if ours is not None:
-        ours.finish(how_it_ended(int(session.exitstatus)))
+        # A second Ctrl-C, while pytest deals with the first one, leaves the status of a good end.
+        cut_short = session.exitstatus == pytest.ExitCode.OK and ours.is_unfinished
+        status = pytest.ExitCode.INTERRUPTED if cut_short else session.exitstatus
+        ours.finish(how_it_ended(int(status)))
         if session.exitstatus == pytest.ExitCode.OK and ours.complaints:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if session.exitstatus == pytest.ExitCode.OK and not ours.has_report:

@@ -127,19 +127,31 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
     A connection belongs to one boot: connect() at its begin, drop() at its end.
     """
 
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self._port = 0
+
     def connect(self, port: int = 0) -> None:
         """Connects to this boot of the target; `port` replaces the resource's unless 0.
 
         Raises:
             Infrastructure: The target does not let us in.
         """
-        if port:
-            self.networkservice.port = port
+        self._port = port or self._port
         try:
             self.target.activate(self)
         except Exception as error:
             cause = error.__cause__ or error
             raise Infrastructure(f"SSH to the target fails: {error} ({cause})") from error
+
+    def on_activate(self) -> None:
+        self._take_port()
+        super().on_activate()
+
+    def _take_port(self) -> None:
+        """Of this boot; labgrid sets a resource of a place back to what was exported."""
+        if self._port:
+            self.networkservice.port = self._port
 
     def drop(self) -> None:
         """Forgets the connection; works whether the target is alive or gone."""
@@ -183,6 +195,7 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
 
     def _arguments(self) -> list[str]:
         """The local command, up to what is to run on the target."""
+        self._take_port()
         arguments = [self._ssh, "-x", *self.ssh_prefix, "-p", str(self.networkservice.port)]
         return [*arguments, "-l", self._get_username(), self.networkservice.address]
 

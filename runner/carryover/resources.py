@@ -13,6 +13,7 @@ _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 _DRIVER = re.compile(r"[a-z][a-z0-9_-]*")
 _SCRATCH = re.compile(r"(?:[0-9]+\+[0-9]+)?")
+_SERIAL = re.compile(r"(?:[0-9a-f]{2}(?:-[0-9a-f]{2}){7})?")
 _HOST = re.compile(r"[0-9A-Za-z.:_-]+")
 _SYSTEM = re.compile(r"[^\s/?#%]*")
 
@@ -41,12 +42,15 @@ class PciTestDevice(Resource):  # type: ignore[misc]
         driver: Which of Carryover's drivers is to drive it.
         scratch: FIRST+COUNT: the logical blocks of a disk that tests may overwrite. What else is on
             it is not touched.
+        serial: What its PCIe Device Serial Number capability has, as ``lspci -vv`` prints it: by
+            that, a card that was moved to another slot or machine is known. Empty if it has none.
     """
 
     address: str = attr.ib(validator=_matches(_ADDRESS, "0000:01:00.0"))
     id: str = attr.ib(validator=_matches(_ID, "8086:10c9"))
     driver: str = attr.ib(validator=_matches(_DRIVER, "igb"))
     scratch: str = attr.ib(default="", validator=_matches(_SCRATCH, "2048+8192"))
+    serial: str = attr.ib(default="", validator=_matches(_SERIAL, "00-1b-21-ff-ff-8a-3c-10"))
 
     @property
     def option(self) -> str:

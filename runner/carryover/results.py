@@ -106,7 +106,7 @@ class RunOutput:
                 require_run(directory)
             else:
                 directory.mkdir(parents=True, exist_ok=True)
-            self._exclusive = _only_user(directory)
+            self._exclusive = only_user(directory)
             if resume:
                 self.kept = take_up(directory, basis or {})
                 self._remove(*_WHOLE)
@@ -317,7 +317,12 @@ def log_path(directory: Path, name: str) -> Path:
     return directory / "logs" / f"{name.replace('/', '_')}.log"
 
 
-def _only_user(directory: Path) -> int:
+def only_user(directory: Path) -> int:
+    """Takes a directory for this process until the descriptor is closed.
+
+    Raises:
+        BadInput: Another run has it.
+    """
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

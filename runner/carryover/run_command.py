@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -14,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from carryover.environment import check_place
 from carryover.errors import BadInput
 from carryover.exit_codes import ExitCode
+from carryover.lease import Lease, leased, tags_of
 from carryover.saved_run import SavedRun, load
+from carryover.session import LEASE
 from carryover.verdict import BAD, Verdict
 
 PROGRAM = "CARRYOVER_PROGRAM"
@@ -31,11 +38,13 @@ class Outcome:
         code: The exit status.
         run: What it wrote; None if it wrote no results.
         remark: What is missing of it.
+        place: Of whose machine it is; empty if it is of none.
     """
 
     code: ExitCode
     run: SavedRun | None = None
     remark: str = ""
+    place: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For scripts (docs/results.md)."""
@@ -50,6 +59,7 @@ class Outcome:
             "violations": [violation["text"] for violation in run.violations] if run else [],
             "results": str(run.directory / "results.jsonl") if run else None,
             "remark": self.remark,
+            "place": self.place or None,
         }
 
 
@@ -57,18 +67,47 @@ def run(options: argparse.Namespace) -> int:
     """Runs pytest in this process, and prints the outcome if `options.json`.
 
     Raises:
-        BadInput: No program is named.
+        BadInput: No program is named, or the place that is asked for cannot be had.
     """
     arguments = _pytest_arguments(options)
+    if options.ends_with_stdin:
+        _end_with(os.dup(0))
     if not options.json:
-        return _run(arguments).code
+        return _run_on_place(arguments, options).code
     # What pytest, labgrid and the display print on standard output is for a person.
     sys.stdout.flush()
-    with os.fdopen(os.dup(1), "w") as results:
+    # Whoever was to read it may be gone, and that is no reason to say more.
+    with contextlib.suppress(BrokenPipeError), os.fdopen(os.dup(1), "w") as results:
         os.dup2(2, 1)
-        outcome = _run(arguments)
+        outcome = _run_on_place(arguments, options)
         results.write(json.dumps(outcome.as_dict()) + "\n")
     return outcome.code
+
+
+def _end_with(stdin: int) -> None:
+    """Ctrl-C, once, when there is nothing to come any more: whoever started us wants no more."""
+
+    def wait() -> None:
+        while os.read(stdin, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()
+
+
+def _run_on_place(arguments: list[str], options: argparse.Namespace) -> Outcome:
+    """The run, with a place if one is asked for."""
+    if not options.place and not options.tag:
+        return _run(arguments)
+    console = Console(stderr=True, highlight=False)
+
+    def tell(line: str) -> None:
+        console.print(line, soft_wrap=True, markup=False)
+
+    tags = tags_of(options.tag)
+    with leased(options.coordinator, options.place, tags, options.wait, tell) as lease:
+        check_place(options.target, lease.place)
+        return _run(arguments, lease)
 
 
 def judge(
@@ -111,24 +150,33 @@ def _pytest_arguments(options: argparse.Namespace) -> list[str]:
         arguments.append("--carryover-resume")
     if any("::" in word for word in rest if not word.startswith("-")):
         return [*arguments, *rest]  # tests are named by the program's path
+    return [*arguments, program_of(options), *rest]
+
+
+def program_of(options: argparse.Namespace) -> str:
+    """The program that is asked for its tests. Raises BadInput if none is named."""
     program = options.program or os.environ.get(PROGRAM)
     if not program:
         raise BadInput(
             f"no program: give --program FILE, a built carryover-selftests, or set {PROGRAM} "
             '(eval "$(ci/bench --setup-only)" does)'
         )
-    return [*arguments, str(program), *rest]
+    return str(program)
 
 
 @dataclass(eq=False)  # pytest hashes plugins
 class _Witness:
     """A plugin of pytest that notes what its exit status does not tell."""
 
+    lease: Lease | None = None
     directory: Path | None = None
     interrupted: bool = False
     only_shows: bool = False
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
+        if self.lease is not None:
+            config.stash[LEASE] = self.lease
         self.directory = Path(config.getoption("carryover_out")).absolute()
         self.only_shows = bool(config.option.collectonly or config.option.help)
 
@@ -137,15 +185,15 @@ class _Witness:
         self.interrupted = not issubclass(excinfo.type, pytest.Session.Interrupted)
 
 
-def _run(arguments: list[str]) -> Outcome:
+def _run(arguments: list[str], lease: Lease | None = None) -> Outcome:
     began = time.time()
-    witness = _Witness()
+    witness = _Witness(lease)
     status = int(pytest.main(arguments, plugins=[witness]))
     written, remark = _written(witness.directory, began)
     code = judge(status, written, interrupted=witness.interrupted, only_shows=witness.only_shows)
     if written is None and remark and code is not ExitCode.INTERRUPTED:
         code = ExitCode.INFRA
-    return Outcome(code, written, remark)
+    return Outcome(code, written, remark, lease.place if lease else "")
 
 
 def _written(directory: Path | None, began: float) -> tuple[SavedRun | None, str]:

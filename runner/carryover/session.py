@@ -23,6 +23,7 @@ from carryover.blame import Results
 from carryover.campaign import Campaign
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
+from carryover.lease import Lease
 from carryover.plan import Plan
 from carryover.program_options import ProgramOptions
 from carryover.reports import reports
@@ -35,6 +36,7 @@ from carryover.vmlinux import Vmlinux
 if TYPE_CHECKING:
     from carryover.collect import ProgramItem
 
+LEASE = pytest.StashKey[Lease]()  # there, if the machine is one of a place
 # time.time() of the key press, if a command before pytest did part of the work.
 STARTED = "CARRYOVER_STARTED"
 _SHOWN_BOOTS = 4
@@ -139,6 +141,9 @@ class CarryoverSession:
                 timeline=Timeline(output.mark, output.kept.cycles),
             )
         )
+        if lease := self._config.stash.get(LEASE, None):
+            output.journal.write("place", name=lease.place, owner=lease.owner)
+            lease.on_lost(strategy.place_is_lost)
         strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
         strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
         self._campaign = Campaign(
@@ -223,6 +228,11 @@ class CarryoverSession:
             raise pytest.UsageError(str(error)) from error
         return self._known[name]
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether there are selected tests without a result."""
+        return len(self._known) < len(self._items)
+
     def finish(self, how: str) -> None:
         """Ends the machine and closes every file. Idempotent."""
         if self._results is not None:
@@ -233,6 +243,7 @@ class CarryoverSession:
         output, self._output = self._output, None
         if output is None or self._campaign is None:
             return
+        self._mark_sick(self._campaign.sick)
         results = self._campaign.results
         counts = {v.value: sum(r.verdict is v for r in results) for v in Verdict}
         try:
@@ -243,6 +254,12 @@ class CarryoverSession:
         except Infrastructure as error:
             self.complain(f"{error}; the files of this run are not whole")
         self._write_report()
+
+    def _mark_sick(self, why: str) -> None:
+        """So that nobody else gets the machine."""
+        lease = self._config.stash.get(LEASE, None)
+        if why and lease is not None and (trouble := lease.mark_sick(why)):
+            self.complain(trouble)
 
     def _write_report(self) -> None:
         """The page comes last: nothing that is wrong with it may cost a result."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import secrets
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from labgrid.strategy import Strategy, StrategyError
 from carryover.console import LineSink
 from carryover.identity import NONCE
 from carryover.journal import start_time
-from carryover.observation import Watch
+from carryover.lease import PlaceLost
+from carryover.observation import ReaderFailed, Watch
 from carryover.program import IOMMU_MODES, ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.remote import RemoteCommand
@@ -97,10 +99,16 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self.extra_append = ""  # more words for incoming kernels
         self.boot_append = ""  # more words for all kernels, where we start the first one, too
         self._sinks: Sinks | None = None
+        self._place_lost: PlaceLost | None = None
 
     def observe(self, sinks: Sinks) -> None:
         """From now on, everything observed goes there. Call it before power-on."""
         self._sinks = sinks
+
+    def place_is_lost(self, error: PlaceLost) -> None:
+        """From now on the machine is somebody else's; called from any thread."""
+        self._place_lost = error
+        self.watch.post(ReaderFailed(error))
 
     @property
     def sinks(self) -> Sinks:
@@ -142,6 +150,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
 
     def cold_boot(self) -> None:
         """Off, on, and connected: `booted`."""
+        self._check_place()
         self.power_off()
         self.watch = Watch(self.sinks.timeline.observe)
         self.nonce = secrets.token_hex(8)
@@ -187,6 +196,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
 
     def start(self, command: str) -> RemoteCommand:
         """Starts a command on the target; its events come through `watch`."""
+        self._check_place()
         running: RemoteCommand = self.ssh.stream(command, self.watch, self.sinks.events)
         return running
 
@@ -195,11 +205,19 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         try:
             self.ssh.drop()
         finally:
-            if self.machine.pid:
+            if self._place_lost is not None:
+                self.machine.let_go()
+                with contextlib.suppress(PlaceLost):  # as it is known by now
+                    self.watch.rest()
+            elif self.machine.pid:
                 self.machine.power_off()
                 self.sinks.journal("power-off")
                 self.sinks.timeline.power_off()
         self.status = Status.off
+
+    def _check_place(self) -> None:
+        if self._place_lost is not None:
+            raise self._place_lost
 
     def _connect_when_ready(self, since: str) -> None:
         ready = self.watch.wait_until_ready(self.boot_limit * self.time_scale, since)

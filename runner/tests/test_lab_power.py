@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from bmc.ipmi_bmc import ipmi_bmc
 from bmc.machine import PASSWORD, USERNAME, PaperMachine
 from bmc.redfish_bmc import SYSTEM, RunningBmc, redfish_bmc
 from conftest import RUNNER
+from lab_services import LIMIT, lab_services
 from labgrid import Environment
 from labgrid.factory import target_factory
 from labgrid.protocol import PowerProtocol
@@ -34,7 +33,6 @@ from carryover.resources import IpmiBmc, RedfishBmc
 PAGE = RUNNER.parent / "docs" / "lab.md"
 EXAMPLES = PAGE.with_name("examples") / "lab"
 PLACES = ("rack3-07", "rack3-08")
-_LIMIT = 30.0
 
 
 def test_the_environment_is_sound() -> None:
@@ -144,19 +142,11 @@ class Lab:
         self.environment.write_text(text)
         (self.folder / "lab-ca.pem").write_bytes(self.redfish.certificate.read_bytes())
 
-    def start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{program}.log").open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", f"labgrid.remote.{program}", *arguments],
-                cwd=self.folder,  # where a coordinator keeps its places
-                env=self.variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
-
     def client(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "labgrid.remote.client", "-x", self.coordinator]
         command += ["-c", str(self.environment), *arguments]
         done = subprocess.run(
-            command, env=self.variables, capture_output=True, text=True, timeout=_LIMIT
+            command, env=self.variables, capture_output=True, text=True, timeout=LIMIT
         )
         assert PASSWORD not in done.stdout + done.stderr
         assert done.returncode == 0, done.stdout + done.stderr
@@ -172,41 +162,13 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield lab
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """labgrid's processes do not tell when they are ready."""
-    end = time.monotonic() + _LIMIT
-    while not condition():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def shared_lab(lab: Lab) -> Iterator[Lab]:
     """With a coordinator, which knows of the exporter's BMCs."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    lab.coordinator = f"127.0.0.1:{port}"
-
-    def listens() -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", port)) == 0
-
-    def is_filled() -> bool:
-        listed = lab.client("resources")
-        return all(place in listed for place in PLACES)
-
-    processes = [lab.start("coordinator", "-l", lab.coordinator)]
-    try:
-        wait_until(listens, processes[0], lab.folder / "coordinator.log")
-        exporter = lab.folder / "exporter.yaml"
-        processes.append(lab.start("exporter", "-c", lab.coordinator, "-n", "rack3", str(exporter)))
-        wait_until(is_filled, processes[1], lab.folder / "exporter.log")
+    with lab_services(lab.folder) as services:
+        lab.coordinator = services.address
+        services.start_exporter("rack3", lab.folder / "exporter.yaml", *PLACES)
         yield lab
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def test_power_of_places(shared_lab: Lab) -> None:

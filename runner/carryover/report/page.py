@@ -23,7 +23,7 @@ from carryover.saved_run import SavedRun, load
 
 NAME = "report.html"
 
-_ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = (
     "elements.js",
     "fragment.js",
@@ -82,11 +82,11 @@ def render(run: SavedRun) -> str:
         "boots": [asdict(boot) for boot in boots.all],
         "lanes": [lane.as_dict() for lane in all_lanes],
     }
-    style = (_ASSETS / "style.css").read_text(encoding="utf-8")
-    code = "\n".join((_ASSETS / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    style = (ASSETS / "style.css").read_text(encoding="utf-8")
+    code = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     early = 'document.documentElement.classList.add("js");'
     environment = Environment(
-        loader=FileSystemLoader(_ASSETS), autoescape=True, undefined=StrictUndefined,
+        loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(duration=duration, moment=moment, plural=overview.number)

@@ -19,8 +19,10 @@ from carryover.bench import BenchDriver
 from carryover.console import ConsoleRecorder, LineSink
 from carryover.identity import NONCE
 from carryover.observation import MachineEvent, MachineGone, Watch
+from carryover.power_ladder import Attempt, MachineSick
 from carryover.remote import RemoteCommand, TargetSSHDriver
-from fake.world import VARIABLE, World
+from fake.recording import Recording
+from fake.world import World
 
 PROGRAM = Path(__file__).with_name("program.py")
 
@@ -40,7 +42,7 @@ class FakeMachine(BenchDriver):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        self.world = World(Path(os.environ[VARIABLE]))
+        self.world = World.of_this_process()
         self.is_on = False
 
     @property
@@ -48,6 +50,8 @@ class FakeMachine(BenchDriver):
         return os.getpid() if self.is_on else 0
 
     def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
+        if why := os.environ.get("CARRYOVER_FAKE_SICK"):
+            raise MachineSick(why, [Attempt("SSH reboot", "no route", 1.0)])
         self.is_on = True
         self.world.power_on()
         stream = _bind(self.world.console_socket)
@@ -59,6 +63,7 @@ class FakeMachine(BenchDriver):
         self.monitor.start()
         self.world.reboot(nonce=append.split(NONCE)[-1], kexec=False)
         self.world.console("SeaBIOS (version fake)", "Booting from ROM..")
+        time.sleep(Recording.of_this_process().boot)
         if not self.world.state.get("silent"):
             self.world.sign_on()
 

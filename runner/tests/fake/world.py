@@ -27,7 +27,10 @@ class World:
 
     @classmethod
     def of_this_process(cls) -> World:
-        return cls(Path(os.environ[VARIABLE]))
+        """That of the place, if the machine is one of a place."""
+        folder = Path(os.environ[VARIABLE]) / os.environ.get("LG_PLACE", "")
+        folder.mkdir(exist_ok=True)
+        return cls(folder)
 
     @property
     def state(self) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Gives a run's places back when the run is gone, however it went: an acquired place never expires.
+
+    python -m carryover.lease_keeper COORDINATOR USER
+
+It holds one end of a pipe, and the run the other. Until that is closed it only waits: nothing is
+loaded, and nothing is asked of the coordinator. A byte in the pipe says that the run has given back
+all by itself. A run's user is of this run alone, so what it holds is this run's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import IO
+
+# Seconds. A coordinator may be restarted, and a place that is not given back is lost to all.
+_LIMIT = 600.0
+_PAUSE = 2.0
+
+
+class LeaseKeeper:
+    """The keeper of one run, seen from the run."""
+
+    def __init__(self, coordinator: str, user: str) -> None:
+        """Starts it; to be done before anything is acquired or reserved.
+
+        Args:
+            coordinator: Its address.
+            user: The run's own, as Coordinator takes it.
+        """
+        process = subprocess.Popen(
+            [sys.executable, "-m", "carryover.lease_keeper", coordinator, user],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C, and the end of the terminal, are for the run
+        )
+        assert process.stdin is not None
+        self.pid = process.pid
+        self._process = process
+        self._pipe: IO[bytes] = process.stdin
+
+    def dismiss(self) -> None:
+        """All has been given back: it ends."""
+        self._pipe.write(b".")
+        self._pipe.close()
+        self._process.wait(_PAUSE)
+
+    def let_it_work(self) -> None:
+        """Something could not be given back: it goes on trying, while the run ends."""
+        self._pipe.close()
+
+
+def main(arguments: list[str]) -> int:
+    """Waits; gives back if need be. Status 1 if that could not be done."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # whoever ends all of a job's processes ends the run
+    address, user = arguments
+    if os.read(0, 1):
+        return 0
+    from carryover.coordinator import Coordinator
+    from carryover.errors import BadInput, Infrastructure
+
+    deadline = time.monotonic() + _LIMIT
+    while time.monotonic() < deadline:
+        try:
+            with Coordinator(address, user) as coordinator:
+                coordinator.give_all_back()
+        except (BadInput, Infrastructure):
+            time.sleep(_PAUSE)  # nothing tells when it is there again
+        else:
+            return 0
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
