@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fault of a lab: somebody takes the place of a run. labgrid's own programs, on the loopback."""
+"""Somebody takes the place of a run: with labgrid's own programs, on the loopback."""
 
 import contextlib
 import json
