@@ -16,7 +16,7 @@ from carryover.strategy import KexecStrategy
 
 
 @pytest.fixture
-def strategy(monkeypatch: pytest.MonkeyPatch) -> KexecStrategy:
+def lost(monkeypatch: pytest.MonkeyPatch) -> KexecStrategy:
     monkeypatch.setattr(KexecStrategy, "bindings", {})
     cls: Any = KexecStrategy
     target = Target("main")
@@ -26,26 +26,26 @@ def strategy(monkeypatch: pytest.MonkeyPatch) -> KexecStrategy:
     return made
 
 
-def test_nothing_begins_any_more(strategy: KexecStrategy) -> None:
-    strategy.place_is_lost(PlaceLost(lambda: "mallory has it now"))
-    for begin in (strategy.cold_boot, lambda: strategy.start("command")):
+def test_nothing_begins_any_more(lost: KexecStrategy) -> None:
+    lost.place_is_lost(PlaceLost(lambda: "mallory has it now"))
+    for begin in (lost.cold_boot, lambda: lost.start("command")):
         with pytest.raises(PlaceLost, match="mallory has it now"):
             begin()
-    strategy.machine.power_on.assert_not_called()
-    strategy.machine.power_off.assert_not_called()
-    strategy.ssh.stream.assert_not_called()
+    lost.machine.power_on.assert_not_called()
+    lost.machine.power_off.assert_not_called()
+    lost.ssh.stream.assert_not_called()
 
 
-def test_what_is_waited_for_ends(strategy: KexecStrategy) -> None:
-    strategy.place_is_lost(PlaceLost(lambda: "mallory has it now"))
+def test_what_is_waited_for_ends(lost: KexecStrategy) -> None:
+    lost.place_is_lost(PlaceLost(lambda: "mallory has it now"))
     with pytest.raises(PlaceLost):
-        strategy.watch.next(time.monotonic() + 5)
+        lost.watch.next(time.monotonic() + 5)
 
 
-def test_it_is_not_switched_off(strategy: KexecStrategy) -> None:
-    strategy.place_is_lost(PlaceLost(lambda: "mallory has it now"))
-    strategy.power_off()
-    strategy.machine.let_go.assert_called_once()
-    strategy.machine.power_off.assert_not_called()
+def test_it_is_not_switched_off(lost: KexecStrategy) -> None:
+    lost.place_is_lost(PlaceLost(lambda: "mallory has it now"))
+    lost.power_off()
+    lost.machine.let_go.assert_called_once()
+    lost.machine.power_off.assert_not_called()
     with pytest.raises(DeadlineExpired):  # it is said once
-        strategy.watch.next(time.monotonic())
+        lost.watch.next(time.monotonic())
