@@ -10,6 +10,7 @@ all by itself. A run's user is of this run alone, so what it holds is this run's
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -63,9 +64,14 @@ class LeaseKeeper:
 
     def dismiss(self) -> None:
         """All has been given back: it ends."""
-        self._pipe.write(b".")
-        self._pipe.close()
-        self._process.wait(_PAUSE)
+        with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+            self._pipe.write(b".")
+            self._pipe.close()
+        try:
+            self._process.wait(_START_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def let_it_work(self) -> None:
         """Something could not be given back: it goes on trying, while the run ends."""

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,8 +93,17 @@ def test_it_outlives_what_ends_its_run_and_loads_nothing_meanwhile() -> None:
         os.kill(keeper.pid, number)
     assert os.getsid(keeper.pid) == keeper.pid
     assert "grpc" not in (process / "maps").read_text()
+    time.sleep(0.2)
+    assert "State:\tS" in (process / "status").read_text()
     keeper.dismiss()
     assert not process.exists()
+
+
+def test_one_that_was_killed_is_no_trouble_of_the_run() -> None:
+    keeper = LeaseKeeper("127.0.0.1:1", "bob.carryover-1")
+    os.kill(keeper.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, keeper.pid, os.WEXITED | os.WNOWAIT)
+    keeper.dismiss()
 
 
 def test_one_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
