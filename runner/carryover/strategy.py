@@ -14,9 +14,9 @@ from labgrid.factory import target_factory
 from labgrid.strategy import Strategy, StrategyError
 
 from carryover.console import LineSink
+from carryover.errors import PlaceLost
 from carryover.identity import NONCE
 from carryover.journal import start_time
-from carryover.lease import PlaceLost
 from carryover.observation import ReaderFailed, Watch
 from carryover.program import IOMMU_MODES, ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions

@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import FakeBench
+from conftest import RUNNER, FakeBench
 from lab_on_fakes import FakeLab, fake_lab
+
+from carryover import environment
+from carryover.coordinator import Coordinator
+from carryover.errors import BadInput
 
 PLACES = ("alpha", "beta")
 
@@ -147,6 +151,28 @@ def test_an_environment_of_a_place_without_a_place(lab: FakeLab) -> None:
     assert "$LG_PLACE is named there and not set; give --place NAME or --tag" in errors
 
 
+def test_the_example_of_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = RUNNER.parent / "docs" / "examples" / "lab" / "place.yaml"
+    monkeypatch.delenv("LG_PLACE", raising=False)
+    with pytest.raises(BadInput, match="give --place NAME or --tag"):
+        environment.check(example, files=False)
+    monkeypatch.setenv("LG_PLACE", "rack3-07")
+    environment.check(example, files=False)
+    environment.check_place(example, "rack3-07")
+    with pytest.raises(BadInput, match="its place is rack3-07, and the run is to be on rack3-08"):
+        environment.check_place(example, "rack3-08")
+
+
+@pytest.mark.parametrize(
+    "serial", ["001b21ffff8a3c10", "00-1b-21-ff-ff-8a-3c", "00-1B-21-ff-ff-8a-3c-10", 7]
+)
+def test_a_serial_number_that_is_none(fake: FakeBench, serial: object) -> None:
+    text = fake.environment.read_text()
+    fake.environment.write_text(text.replace("driver: igb}", f"driver: igb, serial: {serial}}}"))
+    with pytest.raises(BadInput, match="something like '00-1b-21-ff-ff-8a-3c-10' was meant"):
+        environment.check_targets(fake.environment)
+
+
 def test_a_place_is_given_back_when_its_run_is_killed(lab: FakeLab) -> None:
     process = lab.start_run("--place", "alpha", "-k", "HangsInVerify")
     wait_for(process, "s  verify")
@@ -205,6 +231,16 @@ def test_a_place_that_is_taken_from_a_run(lab: FakeLab) -> None:
     assert "/mallory" in lab.show("alpha")  # what is not ours is not given back
     state = json.loads((lab.fake.folder / "alpha" / "state.json").read_text())
     assert state["cycle"] == 1  # nobody has powered it on again
+
+
+def test_what_somebody_else_has_is_not_released(lab: FakeLab) -> None:
+    lab.services.client("-p", "alpha", "acquire", user="mallory")
+    with Coordinator(lab.services.address, "bob.carryover-1") as coordinator:
+        coordinator.release("alpha")
+        coordinator.give_all_back()
+        alpha = coordinator.place("alpha")
+    assert alpha is not None
+    assert alpha.holder.endswith("/mallory")
 
 
 def test_a_place_that_nobody_has(lab: FakeLab) -> None:

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from carryover.run_command import judge
 from carryover.saved_run import SavedRun
 
 
-def start(fake: FakeBench, *arguments: str, program: bool = True) -> subprocess.Popen[str]:
+def start(
+    fake: FakeBench, *arguments: str, program: bool = True, stdin: bool = False
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "carryover", "run", "--target", str(fake.environment)]
     command += ["-p", "fake.machine", "--carryover-out", str(fake.out)]
     if program:
@@ -28,6 +31,7 @@ def start(fake: FakeBench, *arguments: str, program: bool = True) -> subprocess.
         heeding_interrupts([*command, *arguments]),
         cwd=fake.folder,
         env=fake.variables,
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -163,6 +167,32 @@ def test_interrupt(fake: FakeBench) -> None:
     outcome = json.loads(output)
     assert process.returncode == outcome["exit_code"] == 130, errors
     assert outcome["verdicts"] == {"FAIL": 1}
+    assert outcome["remark"] == "the run did not come to its end: cut short"
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
+def test_two_interrupts_leave_no_complete_run(fake: FakeBench, pause: float) -> None:
+    process = start(fake, "--json", "-k", "HangsInVerify or (Rules and Fails)")
+    assert process.stderr is not None
+    next(line for line in process.stderr if "s  verify" in line)
+    process.send_signal(signal.SIGINT)
+    time.sleep(pause)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = json.loads((fake.out / "results.jsonl").read_text().splitlines()[-1])
+    assert (last["event"], last.get("how")) != ("end", "complete")
+
+
+def test_a_run_that_ends_with_its_standard_input(fake: FakeBench) -> None:
+    process = start(fake, "--json", "--ends-with-stdin", "-k", "HangsInVerify", stdin=True)
+    assert process.stderr is not None
+    assert process.stdin is not None
+    next(line for line in process.stderr if "s  verify" in line)
+    process.stdin.close()
+    assert process.stdout is not None
+    outcome = json.loads(process.stdout.read())
+    assert process.wait(60) == outcome["exit_code"] == 130
     assert outcome["remark"] == "the run did not come to its end: cut short"
 
 
