@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from carryover_ci import console_fault
+from carryover_ci.fault_place import place_stolen
 from carryover_ci.fault_run import FaultRun
 from carryover_ci.run import Failure
 
@@ -268,5 +269,12 @@ def faults() -> list[Fault]:
             {SLOW: "PASS", SOUND: "PASS"},
             GOOD,
             _disk_full,
+        ),
+        Fault(
+            "place stolen",
+            "somebody else takes the place from labgrid's coordinator while a test is verified",
+            {SLOW: "INFRA", SOUND: "PASS"},
+            INFRA,
+            lambda run: place_stolen(run, SLOW),
         ),
     ]

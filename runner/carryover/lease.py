@@ -21,7 +21,7 @@ from labgrid.resource.remote import RemotePlaceManager
 
 from carryover import place_health
 from carryover.coordinator import Coordinator, CoordinatorRefused, Place
-from carryover.errors import BadInput, Infrastructure
+from carryover.errors import BadInput, Infrastructure, PlaceLost
 from carryover.lease_keeper import LeaseKeeper
 
 # labgrid puts it in for $LG_PLACE in an environment, and labgrid-client takes it for --place.
@@ -31,20 +31,6 @@ _ASK = 1.0  # seconds; labgrid tells nobody that a reservation is served, its cl
 _SHOWN = 5
 _AWAY_LIMIT = 60.0  # a coordinator that is restarted
 _HEIR_LIMIT = 2.0  # after a place is taken from us, until we say that nobody has it
-
-
-class PlaceLost(Infrastructure):
-    """Somebody else has the place: the machine is not this run's any more.
-
-    To say who that is takes a moment: whoever takes a place releases it first.
-    """
-
-    def __init__(self, reason: Callable[[], str]) -> None:
-        super().__init__()
-        self._reason = reason
-
-    def __str__(self) -> str:
-        return self._reason()
 
 
 class Lease:

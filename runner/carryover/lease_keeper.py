@@ -10,16 +10,23 @@ all by itself. A run's user is of this run alone, so what it holds is this run's
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import IO
+
+from carryover.errors import BadInput, Infrastructure
 
 # Seconds. A coordinator may be restarted, and a place that is not given back is lost to all.
 _LIMIT = 600.0
 _PAUSE = 2.0
+_START_LIMIT = 15.0
+_PACKAGES = str(Path(__file__).parents[1])
 
 
 class LeaseKeeper:
@@ -31,24 +38,40 @@ class LeaseKeeper:
         Args:
             coordinator: Its address.
             user: The run's own, as Coordinator takes it.
+
+        Raises:
+            Infrastructure: It does not start.
         """
         process = subprocess.Popen(
             [sys.executable, "-m", "carryover.lease_keeper", coordinator, user],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C, and the end of the terminal, are for the run
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([_PACKAGES, *sys.path])},
         )
         assert process.stdin is not None
+        assert process.stdout is not None
         self.pid = process.pid
+        with process.stdout as answer:
+            if not select.select([answer], [], [], _START_LIMIT)[0] or not answer.read(1):
+                process.kill()
+                raise Infrastructure(
+                    f"the keeper of this run's place does not start (status {process.wait()})"
+                )
         self._process = process
         self._pipe: IO[bytes] = process.stdin
 
     def dismiss(self) -> None:
         """All has been given back: it ends."""
-        self._pipe.write(b".")
-        self._pipe.close()
-        self._process.wait(_PAUSE)
+        with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+            self._pipe.write(b".")
+            self._pipe.close()
+        try:
+            self._process.wait(_START_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def let_it_work(self) -> None:
         """Something could not be given back: it goes on trying, while the run ends."""
@@ -60,10 +83,10 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # whoever ends all of a job's processes ends the run
     address, user = arguments
+    os.write(1, b".")  # from now on a place is safe with it
     if os.read(0, 1):
         return 0
     from carryover.coordinator import Coordinator
-    from carryover.errors import BadInput, Infrastructure
 
     deadline = time.monotonic() + _LIMIT
     while time.monotonic() < deadline:

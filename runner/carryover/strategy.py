@@ -19,11 +19,10 @@ from carryover.access import access_of
 from carryover.console import LineSink
 from carryover.contact import ContactSeeker
 from carryover.deployer import INITRD, KERNEL, PROGRAM, KernelDeployer
-from carryover.errors import BadInput, Infrastructure
+from carryover.errors import BadInput, Infrastructure, PlaceLost
 from carryover.identity import NONCE
 from carryover.journal import start_time
 from carryover.kernel_oracle import KernelOracle
-from carryover.lease import PlaceLost
 from carryover.liveness import Liveness
 from carryover.machine import MachineProtocol
 from carryover.observation import (

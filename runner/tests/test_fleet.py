@@ -16,10 +16,12 @@ from xml.etree import ElementTree
 import pytest
 from conftest import FakeBench
 from lab_on_fakes import FakeLab, fake_lab
+from saved_runs import RunBuilder
 
 from carryover.exit_codes import ExitCode
 from carryover.fleet.outcome import PlaceOutcome, worst
-from carryover.fleet.run import last_words
+from carryover.fleet.run import last_words, outcome_of
+from carryover.verdict import Verdict
 
 PLACES = ("alpha", "beta", "gamma")
 
@@ -222,6 +224,38 @@ def test_the_worst_place_decides() -> None:
     assert code((0, 0), (3, 2)) == 3
     assert code((3, 2), (3, 2)) == 2
     assert code((1, 1), (130, 130)) == 130
+
+
+def said(**more: object) -> bytes:
+    known: dict[str, object] = {
+        "results": None,
+        "remark": "",
+        "verdicts": {},
+        "kernel_faults": [],
+        "violations": [],
+    }
+    return json.dumps({**known, **more}).encode()
+
+
+def test_a_place_that_takes_nothing_of_what_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "output.log").write_text("ERROR: selected tests need a device of driver nvme\n")
+    outcome = outcome_of("alpha", tmp_path, 2, said(exit_code=2), 0.0)
+    assert (outcome.code, outcome.status) == (3, 2)
+    assert outcome.reason == "ERROR: selected tests need a device of driver nvme"
+
+
+@pytest.mark.parametrize(("verdicts", "code"), [(["PASS"], 3), (["PASS", "LOST"], 1)])
+def test_a_run_that_said_nothing(tmp_path: Path, verdicts: list[str], code: int) -> None:
+    run = RunBuilder(tmp_path).begin()
+    for number, verdict in enumerate(verdicts):
+        run.result(f"Suite.Test{number}", Verdict(verdict))
+    written = run.write() / "results.jsonl"
+    outcome = outcome_of("alpha", tmp_path, -9, b"", 0.0)
+    assert (outcome.code, outcome.results) == (code, written)
+    assert sum(outcome.verdicts.values()) == len(verdicts)
+    assert outcome.reason == "its run was killed by signal 9 (SIGKILL)"
+    of_another = outcome_of("alpha", tmp_path, -9, b"", written.stat().st_mtime + 1)
+    assert (of_another.code, of_another.results, of_another.verdicts) == (3, None, {})
 
 
 def test_last_words(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from conftest import RUNNER, FakeBench
 from lab_on_fakes import FakeLab, fake_lab
 
 from carryover import environment
+from carryover.coordinator import Coordinator
 from carryover.errors import BadInput
 
 PLACES = ("alpha", "beta")
@@ -230,6 +231,16 @@ def test_a_place_that_is_taken_from_a_run(lab: FakeLab) -> None:
     assert "/mallory" in lab.show("alpha")  # what is not ours is not given back
     state = json.loads((lab.fake.folder / "alpha" / "state.json").read_text())
     assert state["cycle"] == 1  # nobody has powered it on again
+
+
+def test_what_somebody_else_has_is_not_released(lab: FakeLab) -> None:
+    lab.services.client("-p", "alpha", "acquire", user="mallory")
+    with Coordinator(lab.services.address, "bob.carryover-1") as coordinator:
+        coordinator.release("alpha")
+        coordinator.give_all_back()
+        alpha = coordinator.place("alpha")
+    assert alpha is not None
+    assert alpha.holder.endswith("/mallory")
 
 
 def test_a_place_that_nobody_has(lab: FakeLab) -> None:

@@ -30,6 +30,11 @@ LOG = "output.log"
 # Seconds from Ctrl-C to the end of a run: machines are switched off, files written.
 _END_LIMIT = 120.0
 _TAIL = 4096
+# How many runs may load themselves and ask the coordinator at the same time, for each processor,
+# and for how many seconds one may keep others from that. Some hundred at once, and nobody gets far.
+_STARTS = 2
+_START_LIMIT = 10.0
+_LOOK = 0.2
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class FleetRun:
         self._settings = settings
         self._watcher = watcher
         self._running: set[asyncio.subprocess.Process] = set()
+        self._starts = asyncio.Semaphore(_STARTS * (os.cpu_count() or 1))
         self._is_interrupted = False
 
     async def all(self, places: Sequence[str]) -> list[PlaceOutcome]:
@@ -115,28 +121,35 @@ class FleetRun:
 
     async def _one(self, place: str, directory: Path) -> PlaceOutcome:
         began, clock = time.time(), time.monotonic()
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            with (directory / LOG).open("wb") as log:
-                process = await asyncio.create_subprocess_exec(
-                    *self._settings.command(place),
-                    stdin=asyncio.subprocess.PIPE,  # nothing comes, until we end it, or end
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=log,
-                    start_new_session=True,  # Ctrl-C at the terminal is for us, who hand it on
-                )
-        except OSError as error:
-            return PlaceOutcome(place, directory, ExitCode.INFRA, 0, str(error))
-        self._running.add(process)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        if self._is_interrupted:
-            process.stdin.close()
-        output = await process.stdout.read()
+        async with self._starts:
+            try:
+                process = await self._start(place, directory)
+            except OSError as error:
+                return PlaceOutcome(place, directory, ExitCode.INFRA, 0, str(error))
+            assert process.stdout is not None
+            ending = asyncio.ensure_future(process.stdout.read())
+            await _has_begun(directory, began, ending)
+        output = await ending
         await process.wait()
         self._running.remove(process)
-        outcome = _outcome(place, directory, process.returncode or 0, output, began)
+        outcome = outcome_of(place, directory, process.returncode or 0, output, began)
         return _took(outcome, time.monotonic() - clock)
+
+    async def _start(self, place: str, directory: Path) -> asyncio.subprocess.Process:
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / LOG).open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self._settings.command(place),
+                stdin=asyncio.subprocess.PIPE,  # nothing comes, until we end it, or end
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C at the terminal is for us, who hand it on
+            )
+        self._running.add(process)
+        assert process.stdin is not None
+        if self._is_interrupted:
+            process.stdin.close()
+        return process
 
     def _interrupt(self) -> None:
         again, self._is_interrupted = self._is_interrupted, True
@@ -150,11 +163,30 @@ class FleetRun:
             asyncio.get_running_loop().call_later(_END_LIMIT, self._interrupt)
 
 
+async def _has_begun(directory: Path, began: float, ending: asyncio.Future[bytes]) -> None:
+    """Until the run writes results, has ended, or has had its time: its files tell nobody."""
+    deadline = time.monotonic() + _START_LIMIT
+    while not ending.done() and time.monotonic() < deadline:
+        if is_of(directory / "results.jsonl", began):
+            return
+        await asyncio.wait({ending}, timeout=_LOOK)
+
+
+def is_of(file: Path, began: float) -> bool:
+    """Whether a run that began then has written the file, and not an earlier one."""
+    try:
+        return file.stat().st_mtime >= began
+    except OSError:
+        return False
+
+
 def _took(outcome: PlaceOutcome, seconds: float) -> PlaceOutcome:
     return PlaceOutcome(**{**outcome.__dict__, "seconds": seconds})
 
 
-def _outcome(place: str, directory: Path, status: int, output: bytes, began: float) -> PlaceOutcome:
+def outcome_of(
+    place: str, directory: Path, status: int, output: bytes, began: float
+) -> PlaceOutcome:
     """By what the run printed; by what it wrote, if it did not come to that."""
     try:
         said: dict[str, Any] = json.loads(output)
@@ -177,8 +209,8 @@ def _outcome(place: str, directory: Path, status: int, output: bytes, began: flo
 def _without_word(place: str, directory: Path, status: int, began: float) -> PlaceOutcome:
     file = directory / "results.jsonl"
     results, verdicts, code, complaints = None, dict[Verdict, int](), ExitCode.INFRA, 0
-    with contextlib.suppress(BadInput, OSError):
-        if file.stat().st_mtime >= began:
+    with contextlib.suppress(BadInput):
+        if is_of(file, began):
             run = load(file)
             results, complaints = file, len(run.faults) + len(run.violations)
             for result in run.results:
