@@ -23,7 +23,8 @@ from carryover.fleet import page
 from carryover.fleet.display import FleetDisplay
 from carryover.fleet.gather import RESULTS, Gathered, gather
 from carryover.fleet.run import FleetRun, FleetSettings
-from carryover.lease import VARIABLE, has, none_usable, tags_of, usable
+from carryover.lease import VARIABLE
+from carryover.place_choice import has, none_usable, tags_of, usable
 from carryover.results import only_user
 from carryover.run_command import program_of
 
