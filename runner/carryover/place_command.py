@@ -11,7 +11,7 @@ from rich.table import Table
 
 from carryover import place_health
 from carryover.coordinator import Coordinator
-from carryover.lease import tags_of
+from carryover.place_choice import tags_of
 
 _WIDE = 10_000  # columns
 

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,12 @@ from carryover import __version__, place_health
 from carryover.coordinator import Coordinator, Place
 from carryover.environment import check_place
 from carryover.errors import BadInput
-from carryover.exit_codes import ExitCode
 from carryover.fleet import page
 from carryover.fleet.display import FleetDisplay
 from carryover.fleet.gather import RESULTS, Gathered, gather
-from carryover.fleet.outcome import PlaceOutcome, worst
 from carryover.fleet.run import FleetRun, FleetSettings
-from carryover.lease import VARIABLE, has, none_usable, tags_of, usable
+from carryover.lease import VARIABLE
+from carryover.place_choice import has, none_usable, tags_of, usable
 from carryover.results import only_user
 from carryover.run_command import program_of
 
@@ -77,16 +76,15 @@ def fleet(options: argparse.Namespace) -> int:
         for text in left_out[:_SHOWN]:
             display.note(text)
         outcomes = asyncio.run(FleetRun(settings, display).all(names))
-    code = worst(outcomes)
     clock = time.monotonic()
-    gathered = gather(outcomes, out, code, about)
-    page.write(outcomes, gathered, out, code, about, left_out)
-    lines = _lines(gathered, outcomes, out, time.monotonic() - clock)
+    gathered = gather(outcomes, out, about)
+    page.write(gathered, out, about, left_out)
+    lines = _lines(gathered, out, time.monotonic() - clock)
     display.summary(lines, gathered.verdicts)
     if options.json:
-        sys.stdout.write(json.dumps(_outcome(code, gathered, outcomes, out)) + "\n")
+        sys.stdout.write(json.dumps(_outcome(gathered, out)) + "\n")
     os.close(lock)
-    return code
+    return gathered.code
 
 
 def _why(place: Place) -> str:
@@ -104,28 +102,26 @@ def _take(out: Path) -> int:
         raise BadInput(f"{out}: {error.strerror}; give another directory by --out") from error
 
 
-def _lines(
-    gathered: Gathered, outcomes: Sequence[PlaceOutcome], out: Path, seconds: float
-) -> dict[str, str]:
+def _lines(gathered: Gathered, out: Path, seconds: float) -> dict[str, str]:
     lines = {}
     if differing := gathered.differing():
         more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
         lines["differing"] = " ".join(differing[:_SHOWN]) + more
     results = sum(gathered.verdicts.values())
-    lines["gathered"] = f"{results} results of {len(outcomes)} places in {seconds:.1f} s"
+    lines["gathered"] = f"{results} results of {len(gathered.outcomes)} places in {seconds:.1f} s"
     lines["files"] = f"{out}/: junit.xml report.html {RESULTS}, and a folder of each place"
     return lines
 
 
-def _outcome(
-    code: ExitCode, gathered: Gathered, outcomes: Sequence[PlaceOutcome], out: Path
-) -> Mapping[str, Any]:
+def _outcome(gathered: Gathered, out: Path) -> Mapping[str, Any]:
     """For scripts (docs/results.md)."""
     return {
-        "exit_code": code.value,
-        "meaning": code.meaning,
+        "exit_code": gathered.code.value,
+        "meaning": gathered.code.meaning,
         "verdicts": {verdict.value: count for verdict, count in gathered.verdicts.items()},
-        "places": [outcome.as_dict(out) for outcome in sorted(outcomes, key=lambda o: o.rank)],
+        "places": [
+            outcome.as_dict(out) for outcome in sorted(gathered.outcomes, key=lambda o: o.rank)
+        ],
         "differing": gathered.differing(),
         "results": str(out / RESULTS),
     }

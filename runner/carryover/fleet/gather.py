@@ -20,7 +20,7 @@ from xml.sax.xmlreader import AttributesImpl
 
 from carryover.errors import BadInput, OutputFailed
 from carryover.exit_codes import ExitCode
-from carryover.fleet.outcome import PlaceOutcome
+from carryover.fleet.outcome import PlaceOutcome, unreadable, worst
 from carryover.saved_run import SavedRun, load
 from carryover.verdict import Verdict
 
@@ -35,16 +35,18 @@ class Gathered:
     """What all places have said.
 
     Attributes:
+        outcomes: Those of the places; one whose results cannot be read is not good.
+        code: What the fleet comes to.
         verdicts: How many tests, of all places together, have each verdict.
         by_test: The places that gave a test each verdict.
         absent: The places, of those that have results, that have none of a test.
-        unread: Places whose results cannot be read, and why.
     """
 
+    outcomes: list[PlaceOutcome] = field(default_factory=list)
+    code: ExitCode = ExitCode.GOOD
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     by_test: dict[str, dict[Verdict, list[str]]] = field(default_factory=dict)
     absent: dict[str, list[str]] = field(default_factory=dict)
-    unread: dict[str, str] = field(default_factory=dict)
 
     def differing(self) -> list[str]:
         """Tests that are not the same on all places: those with the worst verdicts first."""
@@ -64,15 +66,12 @@ class Gathered:
         return -max(verdict.severity for verdict in self.by_test[name]), name
 
 
-def gather(
-    outcomes: Sequence[PlaceOutcome], out: Path, code: ExitCode, about: Mapping[str, Any]
-) -> Gathered:
+def gather(outcomes: Sequence[PlaceOutcome], out: Path, about: Mapping[str, Any]) -> Gathered:
     """Writes both files, each beside its name until it is whole.
 
     Args:
         outcomes: Of all places.
         out: The fleet's directory.
-        code: What the fleet comes to.
         about: Goes into the first record.
 
     Raises:
@@ -81,7 +80,7 @@ def gather(
     gathered = Gathered()
     try:
         with _whole(out / RESULTS) as records, _whole(out / JUNIT) as xml:
-            _gather(outcomes, out, code, about, records, xml, gathered)
+            _gather(outcomes, out, about, records, xml, gathered)
     except OSError as error:
         raise OutputFailed(f"{error.filename or out}: {error.strerror}") from error
     return gathered
@@ -90,7 +89,6 @@ def gather(
 def _gather(
     outcomes: Sequence[PlaceOutcome],
     out: Path,
-    code: ExitCode,
     about: Mapping[str, Any],
     records: TextIOWrapper,
     xml: TextIOWrapper,
@@ -110,7 +108,8 @@ def _gather(
             try:
                 run = load(outcome.results)
             except BadInput as error:
-                gathered.unread[outcome.place] = str(error)
+                outcome = unreadable(outcome, str(error))
+        gathered.outcomes.append(outcome)
         if run is not None:
             with_results.append(outcome.place)
             _count(run, outcome.place, gathered)
@@ -129,8 +128,9 @@ def _gather(
         have = {place for places in found.values() for place in places}
         if lacking := [place for place in with_results if place not in have]:
             gathered.absent[name] = lacking
+    gathered.code = worst(gathered.outcomes)
     counts = {v.value: gathered.verdicts[v] for v in Verdict if gathered.verdicts[v]}
-    record("end", exit_code=code.value, verdicts=counts, differing=gathered.differing(),
+    record("end", exit_code=gathered.code.value, verdicts=counts, differing=gathered.differing(),
            time=time.time())  # fmt: skip
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,12 @@ class PlaceOutcome:
             "seconds": round(self.seconds, 3),
             "results": str(self.results.relative_to(out)) if self.results else None,
         }
+
+
+def unreadable(outcome: PlaceOutcome, why: str) -> PlaceOutcome:
+    """The same, of results that cannot be read: whatever its run said, that is no good one."""
+    code = ExitCode.INFRA if outcome.code is ExitCode.GOOD else outcome.code
+    return replace(outcome, code=code, reason=why, results=None)
 
 
 def worst(outcomes: Sequence[PlaceOutcome]) -> ExitCode:

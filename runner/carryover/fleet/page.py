@@ -35,14 +35,7 @@ class _Found:
     places: list[tuple[str, str]]
 
 
-def write(
-    outcomes: Sequence[PlaceOutcome],
-    gathered: Gathered,
-    out: Path,
-    code: ExitCode,
-    about: Mapping[str, Any],
-    left_out: Sequence[str],
-) -> Path:
+def write(gathered: Gathered, out: Path, about: Mapping[str, Any], left_out: Sequence[str]) -> Path:
     """Builds the page, in place of one that is there; returns its path.
 
     Raises:
@@ -51,7 +44,7 @@ def write(
     path = out / NAME
     partial = path.with_name(f"{NAME}.partial")
     try:
-        partial.write_text(_render(outcomes, gathered, out, code, about, left_out), "utf-8")
+        partial.write_text(_render(gathered, out, about, left_out), "utf-8")
         partial.replace(path)
     except OSError as error:
         raise OutputFailed(f"{path}: {error.strerror}") from error
@@ -59,13 +52,9 @@ def write(
 
 
 def _render(
-    outcomes: Sequence[PlaceOutcome],
-    gathered: Gathered,
-    out: Path,
-    code: ExitCode,
-    about: Mapping[str, Any],
-    left_out: Sequence[str],
+    gathered: Gathered, out: Path, about: Mapping[str, Any], left_out: Sequence[str]
 ) -> str:
+    outcomes, code = gathered.outcomes, gathered.code
     style = (ASSETS / "style.css").read_text(encoding="utf-8")
     environment = Environment(
         loader=PackageLoader("carryover.fleet", ""), autoescape=True, undefined=StrictUndefined,
@@ -88,7 +77,6 @@ def _render(
         total=gathered.verdicts,
         places=sorted(outcomes, key=lambda outcome: outcome.rank),
         links=links,
-        unread=gathered.unread,
         differing=[(name, _where(gathered, name, links)) for name in differing[:_SHOWN_TESTS]],
         bad=[(name, _where(gathered, name, links)) for name in bad[:_SHOWN_TESTS]],
         more=max(0, len(differing) - _SHOWN_TESTS) + max(0, len(bad) - _SHOWN_TESTS),

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -133,7 +133,7 @@ class FleetRun:
         await process.wait()
         self._running.remove(process)
         outcome = outcome_of(place, directory, process.returncode or 0, output, began)
-        return _took(outcome, time.monotonic() - clock)
+        return replace(outcome, seconds=time.monotonic() - clock)
 
     async def _start(self, place: str, directory: Path) -> asyncio.subprocess.Process:
         directory.mkdir(parents=True, exist_ok=True)
@@ -178,10 +178,6 @@ def is_of(file: Path, began: float) -> bool:
         return file.stat().st_mtime >= began
     except OSError:
         return False
-
-
-def _took(outcome: PlaceOutcome, seconds: float) -> PlaceOutcome:
-    return PlaceOutcome(**{**outcome.__dict__, "seconds": seconds})
 
 
 def outcome_of(
