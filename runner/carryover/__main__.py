@@ -109,12 +109,6 @@ def _add_run(verbs: Any) -> None:
         help="print every action of the run in its order, and do none",
     )
     parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run in --carryover-out that was cut short: tests that have results "
-        "keep them; all other arguments as that run had them",
-    )
-    parser.add_argument(
         "--ends-with-stdin",
         action="store_true",
         help="when standard input ends, end in good order, as by Ctrl-C",
