@@ -94,11 +94,13 @@ def check_place(path: Path, place: str) -> None:
     Raises:
         BadInput: The environment names no place, or another one.
     """
-    data = check_targets(path)
-    main = data["targets"].get("main") or Located()
-    spot = _Spot(path, data["targets"].lines.get("main", data.line), "targets.main.resources")
+    data = _load(path)  # classes of plugins are not known yet
+    top = _Spot(path, data.line)
+    targets = data.get("targets") or Located()
+    main = (targets.get("main") if isinstance(targets, Located) else None) or Located()
+    spot = top.under(data, "targets").under(targets, "main").under(main, "resources")
     named = [
-        entry.arguments["name"]
+        entry.arguments.get("name")
         for entry in _entries(spot, main.get("resources") or [])
         if entry.cls == "RemotePlace"
     ]
