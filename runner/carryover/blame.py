@@ -93,7 +93,12 @@ class Blame:
                     else:
                         held.append(result)
         except Infrastructure:
-            yield from self._without_death(held, crash)  # what is known is known
+            # What is known is known. That one of the others did it is as likely as not.
+            if suspect is None and not has_died:
+                self.unexplained.append(f"{crash.verdict.value}: {crash.reason}; search cut short")
+                yield from held
+            else:
+                yield from self._without_death(held, crash)
             raise
         yield from self._without_death(held, crash)
 

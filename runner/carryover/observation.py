@@ -134,6 +134,7 @@ class Health:
         self.kernels: list[str] = []
         self.kernel_is_expected = True  # a kernel's sign-on is no surprise
         self.firmware_is_expected = True
+        self.is_recovering = False  # kernels come and go: that of a crash dump, a rescue system
         self.incompatible = ""  # what the kernel said of data that it does not understand
         self.boot_id = ""  # of the kernel that was ready last
         self.console_lost = ""  # why nothing can be heard of it now
@@ -166,7 +167,7 @@ class Health:
             self.kernels.append(message.values["release"])
             self.kernel_is_expected = False
             self._owes_sign_on = True
-        elif not self._is_booting and self.boot_id:
+        elif not self._is_booting and self.boot_id and not self.is_recovering:
             self._die(Verdict.RESET, f"the machine has booted by itself: {message.text}")
         self.boot_id = boot_id
         self._is_booting = False
@@ -195,7 +196,7 @@ class Health:
                 self._owes_sign_on = False  # SSH was faster than the console
                 return
             self.kernels.append(message.values["release"])
-            if not self.kernel_is_expected:
+            if not self.kernel_is_expected and not self.is_recovering:
                 self._die(Verdict.RESET, f"a kernel started that nobody asked for: {message.text}")
             self.kernel_is_expected = self._owes_sign_on = False
             self._is_booting = True
@@ -339,14 +340,16 @@ class Watch:
         return Crashed(Verdict.INFRA, lost)
 
     def begin_anew(self) -> Health:
-        """The boot that was watched is over; returns what it amounted to.
+        """The boot that was watched is over, and the machine recovers; returns what it amounted to.
 
-        What was posted up to now belongs to it, and does not count for the next.
+        What was posted up to now belongs to it, and does not count for the next. Whoever takes the
+        machine for recovered says so (Health.is_recovering).
         """
         for _ in range(self._queue.qsize()):
             self._take(0.0)
         over, self.health = self.health, Health()
         self.health.console_lost = over.console_lost
+        self.health.is_recovering = True
         return over
 
     def settle(self) -> None:

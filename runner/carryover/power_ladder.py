@@ -109,6 +109,7 @@ class PowerLadder:
             attempts.append(Attempt(rung.name, outcome, time.monotonic() - begin))
             self._tell(str(attempts[-1]))
             if came_back:
+                watch.health.is_recovering = False
                 self._journal("recovered", rung=rung.name, boot_id=came_back)
                 return came_back
         sick = MachineSick(why, attempts)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import FAKE, FakeBench, Run
-from fake.lab import BROKEN
+from fake.lab import BOOTS, BROKEN
 
 
 class FakeLab(FakeBench):
@@ -120,6 +120,12 @@ def test_what_was_known_before_the_machine_fell_sick_stands(lab: FakeLab) -> Non
     assert run.verdicts == {"Memory.DiesInSilence": "HANG", "Chain.Passes": "INFRA"}, run.output
 
 
+def test_what_was_known_before_the_search_was_cut_short_stands(lab: FakeLab) -> None:
+    lab.variables[BOOTS] = "3"
+    run = lab.run_tests("Memory.Passes", "Memory.HangsInTheGap")
+    assert run.verdicts == {"Memory.Passes": "PASS", "Memory.HangsInTheGap": "INFRA"}, run.output
+
+
 def test_a_machine_that_does_not_come_back_in_the_end_costs_no_result(lab: FakeLab) -> None:
     lab.variables[BROKEN] = "power"
     run = lab.run_tests("Memory.DiesInSilence", reruns=0)
@@ -129,7 +135,7 @@ def test_a_machine_that_does_not_come_back_in_the_end_costs_no_result(lab: FakeL
 
 
 def test_ctrl_c_while_it_is_put_back_costs_no_result(lab: FakeLab) -> None:
-    lab.variables[BROKEN] = "boots-slowly"
+    lab.variables[BOOTS] = "2"
     process = lab.start("-k", "Rules and Passes")
     assert process.stdout is not None
     printed = ""
