@@ -89,9 +89,9 @@ def _apply(state: JournalState, step: str, entry: dict[str, Any]) -> None:
         state.runner = (entry["pid"], entry["start_time"])
     elif step == "machine":
         state.machine = (entry["pid"], entry["start_time"])
-    elif step == "power-off":
+    elif step in ("power-off", "recovered"):
         state.machine = None
-        state.bound.clear()  # the bench forgets; a lab target's next cold boot binds anew
+        state.bound.clear()  # a boot through the firmware binds anew
     elif step == "bound":
         state.bound.setdefault(entry["address"], entry)
     elif step == "restored":

@@ -176,7 +176,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         ours.finish(how_it_ended(int(session.exitstatus)))
         if session.exitstatus == pytest.ExitCode.OK and ours.complaints:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if session.exitstatus == pytest.ExitCode.OK and not ours.has_report:
+        if session.exitstatus == pytest.ExitCode.OK and not ours.is_whole:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     try:
         yield

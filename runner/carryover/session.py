@@ -62,7 +62,7 @@ class CarryoverSession:
         self._junit: _Junit | None = None
         self._left_out: dict[str, int] = {}
         self.is_reporting = False
-        self.has_report = True
+        self.is_whole = True  # the report is there, and the machine is well
 
     def without_devices(self, tests: Sequence[ProgramItem]) -> list[ProgramItem]:
         """Those whose driver has no device in the environment; none if all are such."""
@@ -118,6 +118,8 @@ class CarryoverSession:
                 f"(listed: {', '.join(sorted(listed)) or 'none'}); "
                 f"list one, or leave these tests out (-m 'not {missing[0]}')"
             )
+        strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
+        strategy.check()
         symbols = [Vmlinux.open(file) for file in self._config.getoption("carryover_vmlinux")]
         self._output = output = RunOutput(self._directory, self._describe(strategy))
         if done := output.closed_left_over:
@@ -129,10 +131,10 @@ class CarryoverSession:
                 machine_log=self._directory / "qemu.log",
                 journal=output.journal.write,
                 timeline=Timeline(output.mark),
+                tell=self._display.note,
             )
         )
         strategy.extra_append = " ".join(self._config.getoption("carryover_append"))
-        strategy.boot_append = " ".join(self._config.getoption("carryover_boot_append"))
         self._campaign = Campaign(
             strategy,
             output,
@@ -202,6 +204,9 @@ class CarryoverSession:
         output, self._output = self._output, None
         if output is None or self._campaign is None:
             return
+        for trouble in filter(None, (self._campaign.sick, self._campaign.left)):
+            self.is_whole = False
+            self.complain(trouble)
         results = self._campaign.results
         counts = {v.value: sum(r.verdict is v for r in results) for v in Verdict}
         try:
@@ -218,7 +223,7 @@ class CarryoverSession:
         try:
             report.write(self._directory)
         except Exception as error:  # a fault of the page's own, too
-            self.has_report = False
+            self.is_whole = False
             what = f"{type(error).__name__}: {error}"
             page = self._directory / report.NAME
             self.complain(f"{page}: cannot be built: {what}; no result is lost by that")

@@ -25,7 +25,7 @@ from fake.world import VARIABLE, World
 PROGRAM = Path(__file__).with_name("program.py")
 
 
-def _bind(path: Path) -> socket.socket:
+def bind(path: Path) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -50,10 +50,10 @@ class FakeMachine(BenchDriver):
     def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
         self.is_on = True
         self.world.power_on()
-        stream = _bind(self.world.console_socket)
+        stream = bind(self.world.console_socket)
         self._recorder = ConsoleRecorder(stream, console, watch)
         self._recorder.start()
-        monitor = _bind(self.world.machine_socket)
+        monitor = bind(self.world.machine_socket)
         self.monitor = threading.Thread(target=self._watch_monitor, args=(monitor, watch))
         self.monitor.daemon = True
         self.monitor.start()
