@@ -51,7 +51,7 @@ def ladder_of(
     def journal(step: str, **_: Any) -> None:
         """Nobody resumes this."""
 
-    # The bench's kernel takes no sysrq over its console (MAGIC_SYSRQ_SERIAL), which is write-only.
+    # The bench's console is write-only: it takes no sysrq.
     rungs = rungs_of(lambda: machine.ssh.reboot(5.0), None, power, delay=0.1)
     return PowerLadder(rungs, limit, journal, told.append)
 
