@@ -51,7 +51,8 @@ def restore(
     path = journal.path_of(place)
     state = journal.read(path)
     journal.require_dead(state, path)
-    if not state.bound:
+    is_over = state.closed or state.access is None
+    if not state.bound and is_over:
         tell("nothing is left to put back")
         return
     if state.machine_has_ended:
@@ -68,6 +69,9 @@ def restore(
             out, err, status = ssh.run(command, timeout=_LIMIT)
             return out, err, status
 
+        if not state.bound:
+            tell(release(program, run, take_over=take_over))
+            return
         failures = []
         for address, entry in list(state.bound.items()):
             try:
@@ -77,6 +81,22 @@ def restore(
                 failures.append(str(error))
     if failures:
         raise Infrastructure(f"{access}: not everything is put back:\n  " + "\n  ".join(failures))
+
+
+def release(program: ProgramOnTarget, run: Run, *, take_over: bool = False) -> str:
+    """Ends a holder that has bound nothing, and says whether there was one.
+
+    Raises:
+        Infrastructure: It could not be done, and why.
+    """
+    words = ["--take-over"] if take_over else []
+    events, status, err = _ask(run, program.command("release", (), *words))
+    if status == 0:
+        return "its holder has ended: nothing is left"
+    kinds = {event.text("kind") for event in events if event.kind == "error"}
+    if kinds != {"holder"} or "no holder" not in said(events):
+        raise Infrastructure(said(events) or err or f"the program ended with {status}")
+    return "nothing is left to put back"
 
 
 def put_back(
@@ -96,9 +116,8 @@ def put_back(
     address = entry["address"]
     words = [*words_of(entry), *(["--take-over"] if take_over else [])]
     try:
-        out, err, status = run(program.command("restore", (), *words))
-        events = [parse(line) for line in out if line.startswith("{")]
-    except (ExecutionError, subprocess.TimeoutExpired, ProtocolError, OSError) as error:
+        events, status, err = _ask(run, program.command("restore", (), *words))
+    except Infrastructure as error:
         raise Infrastructure(f"{address}: {error}") from error
     if status == _NOT_FOUND:
         raise Infrastructure(
@@ -107,9 +126,18 @@ def put_back(
         )
     restored = next((event for event in events if event.kind == "restored"), None)
     if status != 0 or restored is None:
-        why = said(events) or "; ".join(err) or f"the program ended with {status}"
+        why = said(events) or err or f"the program ended with {status}"
         raise Infrastructure(f"{address}: {why}")
     return _told(entry, events, restored)
+
+
+def _ask(run: Run, command: str) -> tuple[list[Event], int, str]:
+    """Events of a verb, its status, and what it said on standard error."""
+    try:
+        out, err, status = run(command)
+        return [parse(line) for line in out if line.startswith("{")], status, "; ".join(err)
+    except (ExecutionError, subprocess.TimeoutExpired, ProtocolError, OSError) as error:
+        raise Infrastructure(str(error)) from error
 
 
 def words_of(entry: Mapping[str, Any]) -> list[str]:

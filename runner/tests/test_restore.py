@@ -59,6 +59,7 @@ class FakeTarget:
         self.boot_id = boot_id
         self.error = ""
         self.status = 0
+        self.has_holder = False
         self.commands: list[list[str]] = []
 
     def run(self, command: str, timeout: float = 0) -> tuple[list[str], list[str], int]:
@@ -66,6 +67,10 @@ class FakeTarget:
         self.commands.append(words)
         options = dict(pairwise(words))
         events: list[dict[str, Any]] = [{"event": "hello", "schema": 1, "boot_id": self.boot_id}]
+        if words[1] == "release":
+            error = {"event": "error", "kind": "holder", "message": "no holder: No such file"}
+            events += [] if self.has_holder else [error]
+            return [json.dumps(event) for event in events], [], 0 if self.has_holder else 3
         if self.error:
             events.append({"event": "error", "kind": "held", "message": self.error})
         elif not self.status:
@@ -170,7 +175,21 @@ def test_the_journal_says_how_the_target_is_reached(
     assert not journal.read(tmp_path / "journal.jsonl").bound
     assert main(["restore", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "nothing is left to put back\n"
-    assert len(target.commands) == 2
+    assert [words[1] for words in target.commands] == ["restore", "restore", "release"]
+
+
+@pytest.mark.usefixtures("reached")
+def test_a_holder_that_has_bound_nothing_is_ended(
+    tmp_path: Path, target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "journal.jsonl", DEAD, ACCESS)
+    target.has_holder = True
+    assert main(["restore", str(path)]) == 0
+    assert capsys.readouterr().out == "its holder has ended: nothing is left\n"
+    target.has_holder = False
+    assert main(["restore", str(path)]) == 0
+    assert capsys.readouterr().out == "nothing is left to put back\n"
+    assert [words[1] for words in target.commands] == ["release", "release"]
 
 
 @pytest.mark.usefixtures("reached")

@@ -24,6 +24,8 @@ PROGRAM = "/usr/bin/carryover-selftests"
 DEVICE = ("0000:01:00.0", "8086:10c9")
 ANN, BOB = "ann@desk, run in /out", "bob@lab"
 _LIMIT = 60.0
+KEXEC = ["--kernel", "/boot/bzImage", "--initrd", "/boot/initramfs", "--append"]
+KEXEC.append("console=ttyS0 intel_iommu=on kho=on liveupdate=on panic=-1 no_timer_check")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,13 @@ class Target:
         assert answer.status == 0, answer.events
         return int(answer.only("holding")["pid"])
 
+    def kexec(self, owner: str) -> None:
+        """The connection is cut by it: what the command came to is not asked."""
+        self.machine.watch.begin_anew()
+        words = [PROGRAM, "kexec", "--json", "--owner", owner, *KEXEC]
+        self.machine.ssh.run(f"({shlex.join(words)}) >/dev/null 2>&1 </dev/null &", timeout=_LIMIT)
+        self.wait_for_another_boot()
+
     def wait_for_another_boot(self) -> None:
         """Another kernel is no surprise to `machine.watch` since its begin_anew()."""
         self.machine.ssh.drop()
@@ -100,13 +109,11 @@ def target(tmp_path: Path) -> Iterator[Target]:
 def test_a_machine_is_one_runs_until_it_is_verified(target: Target) -> None:
     target.arm(ANN, "MemoryContinuity.OneMiBAndAPage")
     assert target.ask("probe").only("held")["owner"] == ANN
-    kexec = ["--kernel", "/boot/bzImage", "--initrd", "/boot/initramfs", "--append"]
-    kexec.append("console=ttyS0 intel_iommu=on kho=on liveupdate=on panic=-1 no_timer_check")
     for verb, words in (
         ("run", []),
         ("arm", []),
         ("verify", []),
-        ("kexec", kexec),
+        ("kexec", KEXEC),
         ("release", []),
     ):
         held = target.ask(verb, *words, owner=BOB).held
@@ -115,11 +122,7 @@ def test_a_machine_is_one_runs_until_it_is_verified(target: Target) -> None:
     # What nobody is kept from.
     assert target.ask("list").status == target.ask("log").status == 0
 
-    target.machine.watch.begin_anew()
-    # The connection is cut by the kexec: what the command came to is not asked.
-    words = [PROGRAM, "kexec", "--json", "--owner", ANN, *kexec]
-    target.machine.ssh.run(f"({shlex.join(words)}) >/dev/null 2>&1 </dev/null &", timeout=_LIMIT)
-    target.wait_for_another_boot()
+    target.kexec(ANN)
     held = target.ask("run", "LiveUpdateRules.*", owner=BOB).held
     assert f"came up by a kexec of {ANN}, who has not verified it yet" in held
     held_by = target.ask("probe").only("held")
@@ -153,6 +156,9 @@ def test_a_machine_can_be_taken_over(target: Target) -> None:
     target.arm(ANN, "MemoryContinuity.OneMiBAndAPage")
     assert target.ask("release", "--take-over", owner=BOB).status == 0
     assert not [e for e in target.ask("probe").events if e["event"] == "held"]
+    # Of a kexec that hands nothing over, nobody has to be kept from.
+    target.kexec(BOB)
+    assert target.ask("run", "LiveUpdateRules.TokenInUseIsRefused", owner=ANN).status == 0
 
 
 def test_a_killed_holders_device_is_put_back(target: Target, tmp_path: Path) -> None:

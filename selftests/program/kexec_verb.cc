@@ -35,8 +35,9 @@ ExitCode Kexec(const Options& options, EventWriter& events) {
         return SayError(events, "kexec", path + ": " + strerrordesc_np(errno), ExitCode::kUsage);
       }
     }
-    std::string append = options.append.empty() ? "" : options.append + " ";
-    append += OwnerWord(options.owner);
+    std::string append = options.append;
+    // Only what a holder has is handed over, and has to be kept for its owner.
+    if (FindHolder()) append += (append.empty() ? "" : " ") + OwnerWord(options.owner);
     if (auto loaded = LoadKexecImage(options.kernel, options.initrd, append); !loaded) {
       return Refused(events, loaded.error());
     }

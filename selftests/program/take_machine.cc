@@ -45,13 +45,18 @@ std::optional<ExitCode> TakeMachine(const Options& options, EventWriter& events)
   taken.emplace(std::move(*lock));
   const auto owner = OwnerOfUnverified();
   if (owner && *owner != options.owner && !options.take_over) {
-    return SayError(events, "held",
-                    fmt::format("this kernel came up by a kexec of {}, who has not verified it "
-                                "yet: let that run go on, or reboot, or take it over (--take-over)",
-                                *owner),
-                    ExitCode::kCannot);
+    return SayError(
+        events, "held",
+        fmt::format("this kernel came up by a kexec of {}, who has not verified it "
+                    "yet: let that run go on, or put back what it left (`carryover restore`), "
+                    "or reboot, or take it over (--take-over)",
+                    *owner),
+        ExitCode::kCannot);
   }
-  if (options.verb == "verify" || options.take_over) {
+  // What was handed over is looked at now, or given up.
+  const bool is_over =
+      options.verb == "verify" || options.verb == "release" || options.verb == "restore";
+  if (is_over || options.take_over) {
     if (auto marked = MarkVerified(); !marked) {
       return SayError(events, "lock", marked.error().ToString(), ExitCode::kCannot);
     }
