@@ -33,7 +33,7 @@ def restore(
     *,
     take_over: bool = False,
 ) -> None:
-    """Puts back all that a journal says is not put back yet, and writes that into it.
+    """Ends the run's holder, puts back all that its journal says is not, and writes that into it.
 
     Works again and again, after a reboot or a power cycle of the target, and on another controller.
 

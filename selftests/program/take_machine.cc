@@ -44,7 +44,8 @@ std::optional<ExitCode> TakeMachine(const Options& options, EventWriter& events)
   static std::optional<TargetLock> taken;  // until the process ends
   taken.emplace(std::move(*lock));
   const auto owner = OwnerOfUnverified();
-  if (owner && *owner != options.owner && !options.take_over) {
+  const auto ours = OwnerOf(OwnerWord(options.owner));  // a long one is cut
+  if (owner && owner != ours && !options.take_over) {
     return SayError(
         events, "held",
         fmt::format("this kernel came up by a kexec of {}, who has not verified it "
