@@ -25,6 +25,7 @@ from labgrid.factory import target_factory
 
 from carryover.console import ConsoleRecorder, LineSink
 from carryover.errors import BadInput, Infrastructure
+from carryover.machine import MachineProtocol
 from carryover.models import MODELS, DeviceModels
 from carryover.observation import MachineGone, Watch
 from carryover.qmp import QmpClient
@@ -36,7 +37,7 @@ _FORWARDED = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)\s+\S+\s+22\b")
 
 @target_factory.reg_driver
 @attr.s(eq=False)
-class BenchDriver(QEMUDriver):  # type: ignore[misc]
+class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
     """A QEMU machine that is observed from before its first instruction to its end.
 
     ``cpu`` and ``extra_args`` may name environment variables. The latter must hold a ``user``
@@ -201,6 +202,10 @@ class BenchDriver(QEMUDriver):  # type: ignore[misc]
             self.device_models.close()
             self.violations += self.device_models.violations
             self.device_models = None
+
+    def let_go(self) -> None:
+        """Its place is somebody else's now. The process is this run's own still: it ends."""
+        self.power_off()
 
     def on(self) -> None:
         """Not for the bench: its power goes on with power_on(), and readers."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from carryover.batch import Batch
 from carryover.command import ProgramDied
 from carryover.display import Display
+from carryover.errors import Infrastructure
 from carryover.events import TestInfo
 from carryover.observation import Crashed
 from carryover.verdict import TestResult, Verdict
@@ -78,12 +79,24 @@ class Blame:
         else:
             middle = len(undecided) // 2
             groups = [undecided[:middle], undecided[middle:]]
-        found: list[TestResult] = []
-        for group in groups:
-            found += list(self._again(group, crash))
-        if not any(r.verdict.machine_is_gone for r in found):
-            self._remember(found, suspect, crash)
-        yield from found
+        held: list[TestResult] = []  # until it is known whether the machine dies again
+        has_died = False
+        try:
+            for group in groups:
+                for result in self._again(group, crash):
+                    held.append(result)
+                    has_died = has_died or result.verdict.machine_is_gone
+                    while has_died and held:
+                        yield held.pop(0)
+        except Infrastructure:
+            # What is known is known. That one of the others did it is as likely as not.
+            if suspect is not None and not has_died:
+                self._remember(held, suspect, crash)
+            yield from held
+            raise
+        if not has_died:
+            self._remember(held, suspect, crash)
+        yield from held
 
     def _remember(self, found: list[TestResult], suspect: str | None, crash: Crashed) -> None:
         """Apart, no group died: that does not make the death unseen."""

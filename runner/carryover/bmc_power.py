@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import enum
-import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 import attr
@@ -16,8 +14,9 @@ from labgrid.driver import Driver
 from labgrid.protocol import PowerProtocol, ResetProtocol
 from labgrid.step import step
 
+from carryover.bmc_user import BmcUserDriver
 from carryover.errors import Infrastructure
-from carryover.secret import Secret, read_secret
+from carryover.secret import Secret
 
 _POLL = 0.5  # a BMC has nothing that one could wait on
 
@@ -40,16 +39,10 @@ class Order(enum.Enum):
 
 
 @attr.s(eq=False)
-class BmcPowerDriver(Driver, PowerProtocol, ResetProtocol):  # type: ignore[misc]
+class BmcPowerDriver(BmcUserDriver, PowerProtocol, ResetProtocol):  # type: ignore[misc]
     """Switches a machine by its BMC, and returns when the BMC says that it is done.
 
-    The password is read anew for each request, and kept nowhere. Paths may name environment
-    variables, and are seen from the environment file.
-
     Args:
-        username: Of the BMC.
-        password_file: Whose first line is the password; only its owner may read it.
-        password_variable: The environment variable that is the password, instead.
         request_limit: Seconds for one request.
         power_limit: Seconds until the BMC says that the machine is on, or off.
         delay: Seconds from off to on, in a cycle that the BMC does not do by itself.
@@ -59,9 +52,6 @@ class BmcPowerDriver(Driver, PowerProtocol, ResetProtocol):  # type: ignore[misc
         Infrastructure: The BMC does not answer in time, or cannot do what it is told.
     """
 
-    username: str = attr.ib(validator=attr.validators.instance_of(str))
-    password_file: str = attr.ib(default="", validator=attr.validators.instance_of(str))
-    password_variable: str = attr.ib(default="", validator=attr.validators.instance_of(str))
     request_limit: float = attr.ib(default=15.0, converter=float, validator=attr.validators.gt(0))
     power_limit: float = attr.ib(default=60.0, converter=float, validator=attr.validators.gt(0))
     delay: float = attr.ib(default=5.0, converter=float, validator=attr.validators.ge(0))
@@ -114,13 +104,7 @@ class BmcPowerDriver(Driver, PowerProtocol, ResetProtocol):  # type: ignore[misc
         return self._power() is not False
 
     def _secret(self) -> Secret:
-        file = self._resolved(self.password_file) if self.password_file else None
-        return read_secret(self.place, file, self.password_variable)
-
-    def _resolved(self, path: str) -> Path:
-        if self.target.env:
-            return Path(self.target.env.config.resolve_path(path))
-        return Path(os.path.expandvars(path)).expanduser()
+        return self.secret(self.place)
 
     def _switch(self, *, on: bool) -> None:
         if self._power() is on:

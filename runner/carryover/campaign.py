@@ -16,6 +16,8 @@ from carryover.events import TestInfo
 from carryover.held import who_holds
 from carryover.identity import BootIdentity
 from carryover.kernel_messages import Severity
+from carryover.observation import Crashed
+from carryover.power_ladder import MachineSick
 from carryover.program import ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.restore import words_of
@@ -35,6 +37,8 @@ class Campaign:
         results: All results so far, in the order in which they became known.
         kernel_faults: What the kernel complained of itself, notices excepted (kernel_oracle.py).
         violations: What drivers did that a device's specification forbids, as its model says.
+        sick: Why the machine does not come back any more; empty if it does.
+        left: Why it may be left otherwise than it was found; empty if it is not.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class Campaign:
         self.results: list[TestResult] = []
         self.kernel_faults: list[str] = []
         self.violations: list[str] = []
+        self.sick = ""
+        self.left = ""
 
     @property
     def boots(self) -> list[BootIdentity]:
@@ -86,6 +92,8 @@ class Campaign:
                 self._display.verdict(result)
                 yield result
         except (Infrastructure, OSError) as error:
+            if isinstance(error, MachineSick):
+                self.sick = str(error)
             undecided = [test for test in tests if test.name not in self._decided()]
             for test in undecided:
                 result = TestResult(test.name, Verdict.INFRA, str(error))
@@ -94,6 +102,19 @@ class Campaign:
                     self._output.result(result, test)
                 self._display.verdict(result)
                 yield result
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Whatever becomes of the machine now costs no result."""
+        try:
+            self._strategy.finish(put_back=not self.sick)
+        except MachineSick as error:
+            self.sick = str(error)
+        except Infrastructure as error:
+            self.left = f"the target may not be in its own kernel: {error}"
+        except KeyboardInterrupt:
+            self.left = "interrupted while the target was to boot its own kernel: it may not have"
 
     def _decided(self) -> set[str]:
         return {result.name for result in self.results}
@@ -128,6 +149,9 @@ class Campaign:
             self._put_back()
         except ProgramDied:
             self._commands.read_kernel_log()
+            raise
+        except Crashed as death:
+            self._strategy.died(death)
             raise
         finally:
             self._output.running(None)

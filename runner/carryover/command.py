@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from carryover.observation import (
 from carryover.program import ProgramOnTarget, said
 from carryover.results import RunOutput
 from carryover.strategy import KexecStrategy
-from carryover.verdict import TestResult, Verdict
+from carryover.verdict import TestResult
 
 # Seconds before time_scale.
 _SILENCE = 20.0  # a verb with no test running: devices are bound, ledgers written, images loaded
@@ -95,7 +96,8 @@ class TargetCommands:
 
         Tests that need no kexec run in the same process: opening a device costs seconds.
         """
-        self._armed_with = self._strategy.nonce
+        # A boot that has none has this one.
+        self._armed_with = self._strategy.nonce or secrets.token_hex(8)
         names = [test.name for test in batch.undecided()]
         extra = ["--nonce", self._armed_with]
         if batch.names(continuity=False):
@@ -159,7 +161,7 @@ class TargetCommands:
                     seen = watch.next(deadline)
                 except DeadlineExpired:
                     if ended.loaded:
-                        raise Crashed(Verdict.HANG, _NO_KERNEL) from None
+                        raise self._strategy.watch.silence(_NO_KERNEL) from None
                     if lost is not None:
                         raise Infrastructure(_connection_lost(verb, lost)) from None
                     raise self._hang(verb, batch) from None
@@ -229,10 +231,7 @@ class TargetCommands:
     def _hello(self, verb: str, event: Event, batch: Batch) -> None:
         boot = BootIdentity.from_hello(event)
         if self._strategy.boot_id and boot.boot_id != self._strategy.boot_id:
-            raise Infrastructure(
-                f"the console shows boot {self._strategy.boot_id}, SSH leads to {boot.boot_id}: "
-                "another machine answers"
-            )
+            raise self._strategy.other_boot(boot.boot_id)
         if verb == "log":
             return
         if verb == "verify" and self.boot is not None:
@@ -241,9 +240,11 @@ class TargetCommands:
             batch.boot["kexecs"] = [*batch.boot.get("kexecs", []), boot.as_dict()]
         elif self.boot is None or boot.boot_id != self.boot.boot_id:
             if boot.nonce != self._strategy.nonce:
+                given = self._strategy.nonce
+                how = f"powered on with nonce {given}" if given else "booted by its boot loader"
                 raise Infrastructure(
-                    f"the machine was powered on with nonce {self._strategy.nonce}, its kernel has "
-                    f"{boot.nonce or 'none'}: see `append` and the image"
+                    f"the machine was {how}, its kernel has {boot.nonce or 'none'}: see `append` "
+                    "and the image"
                 )
         if verb != "verify":
             batch.boot.setdefault("cold_boot", boot.as_dict())
@@ -263,8 +264,8 @@ class TargetCommands:
         limit = self._limit(batch) * self._strategy.time_scale
         if batch.running is not None:
             name, half = batch.running
-            return Crashed(Verdict.HANG, f"{half} of {name} did not end within {limit:g} s")
-        return Crashed(Verdict.HANG, f"nothing came from `{verb}` for {limit:g} s")
+            return self._strategy.hang(f"{half} of {name} did not end within {limit:g} s")
+        return self._strategy.hang(f"nothing came from `{verb}` for {limit:g} s")
 
     def _gone(self, verb: str, seen: ProgramGone) -> None:
         """The command ended without `end`: the machine, the program, or the connection died."""
@@ -277,6 +278,7 @@ class TargetCommands:
         except DeadlineExpired:
             pass
         if lost:
+            self._strategy.connection_lost()
             raise Infrastructure(_connection_lost(verb, seen))
         what = f"`{verb}` ended with {seen.status} and without its last event"
         raise ProgramDied(f"{what}: {seen.detail}" if seen.detail else what)

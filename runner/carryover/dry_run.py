@@ -113,6 +113,12 @@ def actions(
     service = strategy.ssh.networkservice if strategy.ssh else None
     where = f"{service.username}@{service.address}" if service else "the target"
     yield Action("target", f"connect by SSH as {where}, to {strategy.program}")
+    if strategy.deployer is not None:
+        for name, path in strategy.deployer.files.items():
+            there = strategy.deployer.on_target(name)
+            yield Action("target", f"copy {path} to {there}, unless it is there already")
+        command = strategy.deployer.append or strategy.append
+        yield Action("target", f"kexec into the kernel that was copied: {command} {boot}")
     yield Action("target", "look at it (`probe`), and refuse it if it lacks what the tests need")
     yield Action("target", f"take its lock, as {program.owner}")
     for device in strategy.devices():

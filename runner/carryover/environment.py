@@ -20,7 +20,17 @@ from labgrid.factory import target_factory
 from labgrid.util.yaml import load
 
 # labgrid finds the classes that an environment names once they are imported.
-from carryover import bench, ipmi_power, redfish_power, remote, strategy  # noqa: F401
+from carryover import (  # noqa: F401
+    bench,
+    deployer,
+    ipmi_power,
+    lab_machine,
+    redfish_power,
+    remote,
+    serial_console,
+    sol_console,
+    strategy,
+)
 from carryover.errors import BadInput
 from carryover.models import MODELS
 

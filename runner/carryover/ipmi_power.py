@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 
@@ -12,6 +11,7 @@ from labgrid.factory import target_factory
 
 from carryover.bmc_power import BmcPowerDriver, Order
 from carryover.errors import BadInput, Infrastructure
+from carryover.ipmitool import session_command, variables_with
 from carryover.resources import IpmiBmc
 
 _STATUS = re.compile(r"^Chassis Power is (on|off)$", re.MULTILINE)
@@ -60,9 +60,7 @@ class IpmiPowerDriver(BmcPowerDriver):
         return True
 
     def _ipmitool(self, what: str) -> str:
-        tool = self.target.env.config.get_tool("ipmitool") if self.target.env else "ipmitool"
-        command = [tool, "-I", "lanplus", "-H", self.bmc.host, "-p", str(self.bmc.port)]
-        command += ["-U", self.username, "-E", "-L", "OPERATOR", "-C", str(self.cipher_suite)]
+        command = session_command(self.target, self.bmc, self.username, self.cipher_suite)
         command += ["-N", "1", "-R", "3", "-v"]
         secret = self._secret()
         try:
@@ -73,18 +71,12 @@ class IpmiPowerDriver(BmcPowerDriver):
                 text=True,
                 errors="replace",
                 timeout=self.request_limit,
-                # Of these, ipmitool takes the first that is set.
-                env={
-                    **os.environ,
-                    "LC_ALL": "C",
-                    "IPMITOOL_PASSWORD": secret.reveal(),
-                    "IPMI_PASSWORD": secret.reveal(),
-                },
+                env=variables_with(secret),
             )
         except OSError as error:
             raise BadInput(
-                f"{self.place}: {tool}: {error.strerror}; install ipmitool, or name it in the "
-                "environment's tools"
+                f"{self.place}: {command[0]}: {error.strerror}; install ipmitool, or name it in "
+                "the environment's tools"
             ) from None  # what it came from has the password among its variables
         except subprocess.TimeoutExpired:
             raise Infrastructure(

@@ -139,6 +139,8 @@ def _apply(state: JournalState, step: str, entry: dict[str, Any]) -> None:
         if state.machine is not None:
             state.bound.clear()  # a machine that is a process of ours is gone for ever
         state.machine = None
+    elif step == "recovered":
+        state.bound.clear()  # a boot through the firmware binds anew
     elif step == "access":
         state.access = entry
     elif step == "bound":

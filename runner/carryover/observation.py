@@ -74,7 +74,32 @@ class ReaderFailed:
     error: Exception
 
 
-Observation = ConsoleLine | MachineEvent | MachineGone | ProgramEvent | ProgramGone | ReaderFailed
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The target answers over SSH; `message` is as if its console said that it is ready."""
+
+    time: float
+    message: KernelMessage
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleState:
+    """The console is lost, and why; or it is there again, with an empty `lost`."""
+
+    time: float
+    lost: str
+
+
+Observation = (
+    ConsoleLine
+    | ConsoleState
+    | MachineEvent
+    | MachineGone
+    | ProgramEvent
+    | ProgramGone
+    | Reached
+    | ReaderFailed
+)
 
 
 class Crashed(Exception):
@@ -100,7 +125,12 @@ class Health:
         self.kernels: list[str] = []
         self.kernel_is_expected = True  # a kernel's sign-on is no surprise
         self.firmware_is_expected = True
+        self.is_recovering = False  # kernels come and go: that of a crash dump, a rescue system
         self.incompatible = ""  # what the kernel said of data that it does not understand
+        self.boot_id = ""  # of the kernel that was ready last
+        self.console_lost = ""  # why nothing can be heard of it now
+        self._is_booting = False  # a kernel has signed on, and is not ready yet
+        self._owes_sign_on = False  # a kernel was known by SSH before its console showed it
         self._shutdown: str | None = None
 
     def observe(self, seen: Observation) -> None:
@@ -114,6 +144,24 @@ class Health:
                 self._die(Verdict.RESET, f"the machine was reset ({seen.data.get('reason')})")
         elif isinstance(seen, MachineGone):
             self._observe_end(seen)
+        elif isinstance(seen, Reached):
+            self._observe_contact(seen.message)
+        elif isinstance(seen, ConsoleState):
+            self.console_lost = seen.lost
+
+    def _observe_contact(self, message: KernelMessage) -> None:
+        """SSH tells of kernels that the console has lost."""
+        boot_id = message.values["boot_id"]
+        if boot_id == self.boot_id:
+            return
+        if self.kernel_is_expected:
+            self.kernels.append(message.values["release"])
+            self.kernel_is_expected = False
+            self._owes_sign_on = True
+        elif not self._is_booting and self.boot_id and not self.is_recovering:
+            self._die(Verdict.RESET, f"the machine has booted by itself: {message.text}")
+        self.boot_id = boot_id
+        self._is_booting = False
 
     def _observe_message(self, message: KernelMessage) -> None:
         meaning = message.meaning
@@ -135,10 +183,17 @@ class Health:
         elif meaning is Meaning.FIRMWARE and not self.firmware_is_expected:
             self._die(Verdict.RESET, f"the firmware started again: {message.text}")
         elif meaning is Meaning.KERNEL:
+            if self._owes_sign_on and not self.kernel_is_expected:
+                self._owes_sign_on = False  # SSH was faster than the console
+                return
             self.kernels.append(message.values["release"])
-            if not self.kernel_is_expected:
+            if not self.kernel_is_expected and not self.is_recovering:
                 self._die(Verdict.RESET, f"a kernel started that nobody asked for: {message.text}")
-            self.kernel_is_expected = False
+            self.kernel_is_expected = self._owes_sign_on = False
+            self._is_booting = True
+        elif meaning is Meaning.TARGET_READY:
+            self.boot_id = message.values["boot_id"]
+            self._is_booting = False
 
     def _observe_end(self, seen: MachineGone) -> None:
         if self._shutdown in ("guest-reset", "host-qmp-system-reset", "subsystem-reset"):
@@ -223,12 +278,20 @@ class Watch:
             except DeadlineExpired:
                 return taken
 
-    def wait_until_ready(self, limit: float, since: str) -> KernelMessage:
+    def wait_until_ready(
+        self,
+        limit: float,
+        since: str,
+        over: str = "",
+        heed: Callable[[Observation], object] = lambda seen: None,
+    ) -> KernelMessage:
         """Waits until a kernel says that the target can be reached, and returns that message.
 
         Args:
             limit: Seconds from now on.
             since: What the machine is coming back from, for the reason.
+            over: Boot id of the boot that is over: a late word of it does not count.
+            heed: Sees all that comes meanwhile, and may raise.
 
         Raises:
             Crashed: It died, or `limit` has passed.
@@ -240,22 +303,40 @@ class Watch:
                 seen = self.next(deadline)
             except DeadlineExpired:
                 break
-            if not isinstance(seen, ConsoleLine):
+            heed(seen)
+            if isinstance(seen, ConsoleLine):
+                last = seen.text.strip() or last
+            elif not isinstance(seen, Reached):
                 continue
-            last = seen.text.strip() or last
-            if seen.message is not None and seen.message.meaning is Meaning.TARGET_READY:
-                return seen.message
+            message = seen.message
+            if message is None or message.meaning is not Meaning.TARGET_READY:
+                continue
+            if not over or message.values["boot_id"] != over:
+                return message
         said = f"; the console's last line: {last!r}" if last else "; the console is silent"
-        raise Crashed(Verdict.HANG, f"no kernel was ready within {limit:g} s of {since}{said}")
+        raise self.silence(f"no kernel was ready within {limit:g} s of {since}{said}")
+
+    def silence(self, reason: str) -> Crashed:
+        """What a machine died of that says nothing: HANG, if all that it says is heard.
+
+        A panic may have been on a console that is lost: then nothing is known, which is INFRA.
+        """
+        if not self.health.console_lost:
+            return Crashed(Verdict.HANG, reason)
+        lost = f"{reason}; the console is lost, so why is not known: {self.health.console_lost}"
+        return Crashed(Verdict.INFRA, lost)
 
     def begin_anew(self) -> Health:
-        """The boot that was watched is over; returns what it amounted to.
+        """The boot that was watched is over, and the machine recovers; returns what it amounted to.
 
-        What was posted up to now belongs to it, and does not count for the next.
+        What was posted up to now belongs to it, and does not count for the next. Whoever takes the
+        machine for recovered says so (Health.is_recovering).
         """
         for _ in range(self._queue.qsize()):
             self._take(0.0)
         over, self.health = self.health, Health()
+        self.health.console_lost = over.console_lost
+        self.health.is_recovering = True
         return over
 
     def settle(self) -> None:

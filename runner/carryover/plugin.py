@@ -192,8 +192,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
         ours.finish(how_it_ended(int(session.exitstatus)))
         if session.exitstatus == pytest.ExitCode.OK and ours.complaints:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        is_untidy = ours.has_left_devices or not ours.has_report
-        if session.exitstatus == pytest.ExitCode.OK and is_untidy:
+        if session.exitstatus == pytest.ExitCode.OK and not ours.is_whole:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     try:
         yield

@@ -109,6 +109,7 @@ class PowerLadder:
             attempts.append(Attempt(rung.name, outcome, time.monotonic() - begin))
             self._tell(str(attempts[-1]))
             if came_back:
+                watch.health.is_recovering = False
                 self._journal("recovered", rung=rung.name, boot_id=came_back)
                 return came_back
         sick = MachineSick(why, attempts)
@@ -123,16 +124,25 @@ class PowerLadder:
             act()
         except Exception as error:  # whatever a rung fails by, the next is tried
             return "", str(error) or type(error).__name__
-        deadline = time.monotonic() + self._limit
-        left = self._limit
         try:
-            while True:
-                ready = watch.wait_until_ready(left, name).values["boot_id"]
-                if ready != boot_id:
-                    return ready, ""
-                left = max(0.0, deadline - time.monotonic())
+            ready = watch.wait_until_ready(self._limit, name, boot_id)
+            return ready.values["boot_id"], ""
         except Crashed as crashed:
             return "", crashed.reason
+
+
+def rungs_without_kernel(rungs: Sequence[Rung], *, returns_by_itself: bool) -> list[Rung]:
+    """The rungs, if it is known that there is no kernel that an SSH reboot could ask.
+
+    Args:
+        rungs: Of rungs_of(); or none.
+        returns_by_itself: The machine was reset, or its kernel reboots as it panics.
+    """
+    if not rungs:
+        return []
+    if returns_by_itself:
+        return [Rung("by itself", lambda: None), *rungs]
+    return [Rung(rungs[0].name, None, "its kernel has stopped"), *rungs[1:]]
 
 
 def rungs_of(

@@ -89,7 +89,7 @@ class RedfishPowerDriver(BmcPowerDriver):
             return context
         if not self.ca_file:
             return ssl.create_default_context()
-        path = self._resolved(self.ca_file)
+        path = self.resolved(self.ca_file)
         try:
             return ssl.create_default_context(cafile=str(path))
         except ssl.SSLError:

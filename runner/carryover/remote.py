@@ -15,7 +15,9 @@ from typing import IO
 import attr
 from labgrid.driver import SSHDriver
 from labgrid.factory import target_factory
+from labgrid.util.proxy import proxymanager
 
+from carryover.contact import QUESTION, Contact
 from carryover.errors import Infrastructure, ProtocolError
 from carryover.events import parse
 from carryover.observation import ProgramEvent, ProgramGone, ReaderFailed, Watch
@@ -175,20 +177,41 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
             said = done.stderr.strip() or f"status {done.returncode}"
             raise Infrastructure(f"SSH: the target does not reboot: {said}")
 
-    def ask_once(self, command: str, limit: float = 10.0) -> str:
-        """What a command prints, over a connection of its own.
+    def run_to_end(self, command: str, limit: float, given: IO[bytes] | None = None) -> str:
+        """Runs a shell command on the target, and returns what it said.
 
         Args:
             command: For the target's shell.
-            limit: Seconds for it. To connect may take as long as ``connection_timeout``.
+            limit: Seconds until it has ended.
+            given: An open file, its standard input.
 
         Raises:
-            Infrastructure: The target does not let us in, or does not answer.
+            Infrastructure: It fails, or does not end in time.
         """
         try:
-            self.connect()
             done = subprocess.run(
                 [*self._arguments(), command],
+                stdin=given or subprocess.DEVNULL,
+                capture_output=True,
+                timeout=max(0.0, limit),
+            )
+        except subprocess.TimeoutExpired:
+            what = f"`{command[:60]}` did not end in time"
+            raise Infrastructure(f"SSH: on the target, {what}") from None
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip() or f"status {done.returncode}"
+            raise Infrastructure(f"SSH: on the target, `{command[:60]}` fails: {said}")
+        return done.stdout.decode(errors="replace")
+
+    def contact(self, limit: float) -> Contact:
+        """Which boot answers now, by a connection of its own; may be called from any thread.
+
+        Raises:
+            Infrastructure: None does within `limit` seconds.
+        """
+        try:
+            done = subprocess.run(
+                [*self._alone(limit), QUESTION],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -196,12 +219,53 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
                 timeout=limit,
             )
         except subprocess.TimeoutExpired:
-            raise Infrastructure(f"SSH: the target took no command within {limit:g} s") from None
-        finally:
-            self.drop()
+            raise Infrastructure(f"SSH: no answer within {limit:g} s") from None
+        if done.returncode != 0:
+            said = done.stderr.strip() or f"status {done.returncode}"
+            raise Infrastructure(f"SSH: {said}")
+        return Contact.from_answer(done.stdout)
+
+    def ask_once(self, command: str, limit: float = 10.0) -> str:
+        """What a command prints, by a connection of its own, whatever its status.
+
+        Args:
+            command: For the target's shell.
+            limit: Seconds for it and for the connection.
+
+        Raises:
+            Infrastructure: The target does not let us in, or does not answer.
+        """
+        try:
+            done = subprocess.run(
+                [*self._alone(limit), command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit,
+            )
+        except subprocess.TimeoutExpired:
+            raise Infrastructure(f"SSH: no answer within {limit:g} s") from None
         if done.returncode == _SSH_FAILED:
             raise Infrastructure(f"SSH: {done.stderr.strip() or 'the connection is lost'}")
         return done.stdout
+
+    def _alone(self, limit: float) -> list[str]:
+        """As _arguments(), whether there is a shared connection or not."""
+        service = self.networkservice
+        address, _, interface = service.address.partition("%")
+        options = ["LogLevel=ERROR", "BatchMode=yes", "ControlPath=none", *_FAST]
+        options += [f"ConnectTimeout={max(1, round(limit))}"]
+        options += ["UserKnownHostsFile=/dev/null", "StrictHostKeyChecking=no"]
+        if proxy := proxymanager.get_command(service, address, service.port, interface or None):
+            options.append(f"ProxyCommand={' '.join(proxy)}")
+        arguments = [self._ssh, "-x", "-F", "none"]
+        for option in options:
+            arguments += ["-o", option]
+        if self.keyfile:
+            config = self.target.env.config if self.target.env else None
+            arguments += ["-i", config.resolve_path(self.keyfile) if config else self.keyfile]
+        return [*arguments, "-p", str(service.port), "-l", self._get_username(), address]
 
     def stream(self, command: str, watch: Watch, raw: Callable[[str], None]) -> RemoteCommand:
         """Starts a shell command on the target and streams its events."""

@@ -63,8 +63,7 @@ class CarryoverSession:
         self._junit: _Junit | None = None
         self._left_out: dict[str, int] = {}
         self.is_reporting = False
-        self.has_report = True
-        self.has_left_devices = False
+        self.is_whole = True  # the report is there, and the machine is well
 
     def without_devices(self, tests: Sequence[ProgramItem]) -> list[ProgramItem]:
         """Those whose driver has no device in the environment; none if all are such."""
@@ -150,6 +149,7 @@ class CarryoverSession:
                 f"(listed: {', '.join(sorted(listed)) or 'none'}); "
                 f"list one, or leave these tests out (-m 'not {missing[0]}')"
             )
+        strategy.check()
 
     def _prepare(self, strategy: KexecStrategy) -> None:
         self._configure(strategy)
@@ -164,6 +164,7 @@ class CarryoverSession:
                 machine_log=self._directory / "qemu.log",
                 journal=output.journal.write,
                 timeline=Timeline(output.mark),
+                tell=self._display.note,
             )
         )
         self._campaign = Campaign(
@@ -235,6 +236,9 @@ class CarryoverSession:
         output, self._output = self._output, None
         if output is None or self._campaign is None:
             return
+        for trouble in filter(None, (self._campaign.sick, self._campaign.left)):
+            self.is_whole = False
+            self.complain(trouble)
         results = self._campaign.results
         counts = {v.value: sum(r.verdict is v for r in results) for v in Verdict}
         try:
@@ -252,7 +256,7 @@ class CarryoverSession:
         try:
             journal.require_put_back(path)
         except BadInput as error:
-            self.has_left_devices = True
+            self.is_whole = False
             self.complain(str(error))
 
     def _write_report(self) -> None:
@@ -260,7 +264,7 @@ class CarryoverSession:
         try:
             report.write(self._directory)
         except Exception as error:  # a fault of the page's own, too
-            self.has_report = False
+            self.is_whole = False
             what = f"{type(error).__name__}: {error}"
             page = self._directory / report.NAME
             self.complain(f"{page}: cannot be built: {what}; no result is lost by that")

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import enum
+import re
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import attr
@@ -14,14 +16,27 @@ from labgrid.strategy import Strategy, StrategyError
 
 from carryover.access import access_of
 from carryover.console import LineSink
+from carryover.contact import ContactSeeker
+from carryover.deployer import INITRD, KERNEL, PROGRAM, KernelDeployer
+from carryover.errors import BadInput, Infrastructure
 from carryover.identity import NONCE
 from carryover.journal import start_time
-from carryover.observation import Watch
+from carryover.kernel_oracle import KernelOracle
+from carryover.liveness import Liveness
+from carryover.machine import MachineProtocol
+from carryover.observation import (
+    Crashed,
+    Observation,
+    ProgramEvent,
+    Watch,
+)
+from carryover.power_ladder import PowerLadder, Rung, rungs_without_kernel
 from carryover.program import IOMMU_MODES, ProgramOnTarget
 from carryover.program_options import NO_OPTIONS, ProgramOptions
 from carryover.remote import RemoteCommand
 from carryover.resources import PciTestDevice
 from carryover.timeline import Timeline
+from carryover.verdict import Verdict
 
 CLAIMS = ["memory", "file", "mapping", "stream", "interrupt"]
 
@@ -30,7 +45,7 @@ class Status(enum.Enum):
     """States of a target. A power cycle leads from any of them to `off`."""
 
     unknown = 0
-    off = 1
+    off = 1  # or, one that is not ours: not watched
     booted = 2  # cold boot, SSH connected
     armed = 3  # a holder keeps sessions open for the kexec
     jumped = 4  # the kernel has been told to kexec; no connection
@@ -47,6 +62,7 @@ class Sinks:
         machine_log: What the machine's own process (QEMU) says.
         journal: Called before each risky step, with what is about to happen.
         timeline: Sees all that is observed.
+        tell: Gets a line for a person now and then.
     """
 
     console: LineSink
@@ -54,6 +70,13 @@ class Sinks:
     machine_log: Path
     journal: Callable[..., None]
     timeline: Timeline
+    tell: Callable[[str], object] = lambda text: None
+
+
+# By which a kernel that has panicked boots the machine itself.
+_PANIC_REBOOTS = re.compile(r"(?:^|\s)panic=-?[1-9]")
+# Deaths after which nobody answers over SSH, for certain.
+_KERNEL_IS_GONE = (Verdict.RESET, Verdict.PANIC, Verdict.ABI_MISMATCH)
 
 
 @target_factory.reg_driver
@@ -72,7 +95,11 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         iommu_mode: One of ``IOMMU_MODES``.
     """
 
-    bindings = {"machine": "BenchDriver", "ssh": "TargetSSHDriver"}
+    bindings = {
+        "machine": MachineProtocol,
+        "ssh": "TargetSSHDriver",
+        "deployer": {KernelDeployer, None},
+    }
 
     program: str = attr.ib(validator=attr.validators.instance_of(str))
     kernel: str = attr.ib(validator=attr.validators.instance_of(str))
@@ -99,6 +126,10 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self.boot_append = ""  # more words for all kernels, where we start the first one, too
         self.owner = ""  # of the machine, while this run has it
         self._sinks: Sinks | None = None
+        self._death: Crashed | None = None  # of the power cycle before this one
+        self._seeker: ContactSeeker | None = None
+        self._liveness: Liveness | None = None
+        self._is_touched = False  # it was made to boot, or more
 
     def observe(self, sinks: Sinks) -> None:
         """From now on, everything observed goes there. Call it before power-on."""
@@ -143,11 +174,31 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         else:
             raise StrategyError(f"cannot go from {self.status.name} to {wanted.name} by itself")
 
+    def check(self) -> None:
+        """Checks what is on the controller; nothing is done to the target. Raises BadInput."""
+        if self.deployer is not None:
+            self.deployer.check()
+        if self.boot_append and not self.machine.is_ours and self.deployer is None:
+            raise BadInput(
+                f"words for every kernel's command line ({self.boot_append}): this target boots "
+                "what its boot loader says; give it a KernelDeployer"
+            )
+
     def cold_boot(self) -> None:
-        """Off, on, and connected: `booted`."""
+        """A boot through the firmware, and connected: `booted`.
+
+        A machine that is ours is switched off and on. Another is booted by the mildest means that
+        works, and into the kernel under test if that is deployed.
+
+        Raises:
+            MachineSick: No means works.
+            Crashed: It died on the way.
+            Infrastructure: The controller's side failed.
+        """
         self.power_off()
         self.watch = Watch(self.sinks.timeline.observe)
-        self.nonce = secrets.token_hex(8)
+        # A boot loader adds no nonce: there the boot is proved by its boot id.
+        self.nonce = secrets.token_hex(8) if self.machine.is_ours else ""
         self.sinks.journal("power-on", nonce=self.nonce)
         append = f"{self.boot_append} {NONCE}{self.nonce}".lstrip()
         self.sinks.timeline.power_on()
@@ -157,9 +208,143 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             self.sinks.journal(
                 "machine", pid=self.machine.pid, start_time=start_time(self.machine.pid)
             )
-        self._connect_when_ready("power-on")
+            self._connect_when_ready("power-on")
+        else:
+            if not self.machine.has_console:
+                self.watch.health.console_lost = "the target has none"
+            death, self._death = self._death, None
+            self._boot_again(death)
+            self._connect()
+            self.watch.health.firmware_is_expected = False
+            if self.deployer is not None:
+                self._boot_deployed()
+            self.liveness.learn(self.watch)
         self.watch.health.firmware_is_expected = False
         self.status = Status.booted
+
+    def died(self, death: Crashed) -> None:
+        """What ended this power cycle; the next one begins with it."""
+        self._death = death
+
+    def finish(self, *, put_back: bool = True) -> None:
+        """The run is over: a machine that is not ours boots its own kernel, and is let alone.
+
+        Idempotent.
+
+        Args:
+            put_back: False: it is only let alone.
+
+        Raises:
+            MachineSick: It does not come back.
+        """
+        if not self.machine.is_observed:
+            return
+        try:
+            if put_back and self._is_touched and self.machine.is_put_back:
+                self.watch = Watch()
+                sinks = self.sinks
+                self.machine.power_on(self.watch, sinks.console, sinks.machine_log, "")
+                death, self._death = self._death, None
+                sinks.tell("the run is over; the target boots its own kernel")
+                self._boot_again(death, "the run is over")
+        finally:
+            self._stop_seeking()
+            self.ssh.drop()
+            self.machine.end()
+
+    def _boot_again(self, death: Crashed | None, why: str = "a run is to begin") -> None:
+        """A machine that is not ours boots through its firmware."""
+        if death is not None:
+            why = f"{death.verdict.value}: {death.reason}"
+        if not self.boot_id:
+            self.boot_id = self.liveness.present_boot()
+        self._is_touched = True
+        limit = self.machine.boot_limit * self.time_scale
+        rungs = self._rungs(death)
+        ladder = PowerLadder(rungs, limit, self.sinks.journal, self.sinks.tell)
+        self._seek(self.boot_id)
+        self.boot_id = ladder.climb(self.watch, why, self.boot_id)
+        self._stop_seeking()
+
+    def _rungs(self, death: Crashed | None) -> list[Rung]:
+        press = partial(self.liveness.press, self.watch) if self.machine.sysrq else None
+        rungs: list[Rung] = self.machine.rungs(self.ssh.reboot, press)
+        if death is None or death.verdict not in _KERNEL_IS_GONE:
+            return rungs
+        words = " ".join([self.append, self.boot_append, self.extra_append])
+        returns = death.verdict is Verdict.RESET or _PANIC_REBOOTS.search(words) is not None
+        return rungs_without_kernel(rungs, returns_by_itself=returns)
+
+    def _boot_deployed(self) -> None:
+        """From the machine's own kernel into the one that is deployed, which has a nonce."""
+        kernel, initrd = self.deployer.on_target(KERNEL), self.deployer.on_target(INITRD)
+        program = self.deployer.on_target(PROGRAM) or self.program
+        self.nonce = secrets.token_hex(8)
+        words = [self.deployer.append or self.append, self.boot_append, NONCE + self.nonce]
+        image = ["--kernel", kernel, "--append", " ".join(filter(None, words))]
+        if initrd:
+            image += ["--initrd", initrd]
+        command = ProgramOnTarget(path=program, owner=self.owner).command("kexec", (), *image)
+        self.sinks.journal("deploy", nonce=self.nonce)
+        self.watch.rest()
+        self.watch.oracle = KernelOracle()  # the machine's own kernel is not under test
+        self.watch.health.kernel_is_expected = True
+        self._seek(self.boot_id)
+        running = self.start(command)
+
+        def heed(seen: Observation) -> None:
+            if isinstance(seen, ProgramEvent) and seen.event.kind in ("refused", "error"):
+                said = seen.event.text("message")
+                raise Infrastructure(f"the target's own kernel does not boot the deployed: {said}")
+
+        try:
+            limit = self.boot_limit * self.time_scale
+            since = "the kexec into the deployed kernel"
+            ready = self.watch.wait_until_ready(limit, since, self.boot_id, heed)
+        finally:
+            running.stop()
+        self.ssh.drop()
+        self.boot_id = ready.values["boot_id"]
+        self._connect()
+
+    def connection_lost(self) -> None:
+        """The SSH connection has ended unasked. Returns if the connection alone is lost.
+
+        Raises:
+            Crashed: A machine that is not ours died, or has booted by itself.
+            Infrastructure: It cannot be told.
+        """
+        if self.machine.is_ours:
+            return  # a reset would have ended it
+        self._stop_seeking()
+        is_heard = not self.watch.health.console_lost
+        limit = self.boot_limit if is_heard else self.machine.boot_limit
+        self.liveness.look(self.watch, self.boot_id, limit * self.time_scale)
+
+    @property
+    def liveness(self) -> Liveness:
+        """Whether the kernel of a machine that is not ours lives."""
+        if self._liveness is None:
+            self._liveness = Liveness(self.machine, self.ssh, self.time_scale)
+        return self._liveness
+
+    def hang(self, reason: str) -> Crashed:
+        """What it is that a command on the target does not end in time."""
+        if self.watch.health.console_lost and not self.machine.is_ours:
+            if self.liveness.present_boot() == self.boot_id:
+                return Crashed(Verdict.HANG, f"{reason}; its kernel answers over SSH")
+        return self.watch.silence(reason)
+
+    def other_boot(self, boot_id: str) -> Exception:
+        """What it means that SSH leads to another boot than the one that was ready."""
+        if self.machine.is_ours:
+            return Infrastructure(
+                f"the console shows boot {self.boot_id}, SSH leads to {boot_id}: "
+                "another machine answers"
+            )
+        return Crashed(
+            Verdict.RESET, f"the machine has booted by itself: {self.boot_id}, then {boot_id}"
+        )
 
     def kexec_command(self, program: ProgramOnTarget, holder: int) -> str:
         """The command that makes the target kexec, with a new nonce, if `holder` lives."""
@@ -177,18 +362,24 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         """The kernel is about to be told to kexec: a new one is no surprise any more."""
         self.sinks.timeline.kexec()
         self.watch.health.kernel_is_expected = True
+        self._is_touched = True
         self.status = Status.jumped
+        if not self.machine.is_ours:
+            self._seek(self.boot_id)
 
     def kexec_was_refused(self) -> None:
         """The kernel runs on: `armed`."""
         self.sinks.timeline.kexec_was_refused()
         self.watch.health.kernel_is_expected = False
+        self._stop_seeking()
         self.status = Status.armed
 
     def wait_for_incoming(self) -> None:
         """Until the incoming kernel is up and lets us in: `kexeced`."""
         self.ssh.drop()
         self._connect_when_ready("the kexec")
+        if not self.machine.is_ours:
+            self.liveness.learn(self.watch)
         self.status = Status.kexeced
 
     def start(self, command: str) -> RemoteCommand:
@@ -197,18 +388,54 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         return running
 
     def power_off(self) -> None:
-        """Ends the machine; everything it said is recorded on return. Idempotent."""
+        """Ends the power cycle; everything the machine said is recorded on return. Idempotent.
+
+        A machine that is ours is off then; another runs on.
+        """
         try:
+            self._stop_seeking()
             self.ssh.drop()
         finally:
             if self.machine.pid:
                 self.machine.power_off()
                 self.sinks.journal("power-off")
                 self.sinks.timeline.power_off()
+            elif self.machine.is_observed and self.status is not Status.off:
+                self.machine.power_off()
+                self.sinks.timeline.power_off()
         self.status = Status.off
 
     def _connect_when_ready(self, since: str) -> None:
-        ready = self.watch.wait_until_ready(self.boot_limit * self.time_scale, since)
+        limit = self.boot_limit * self.time_scale
+        over = "" if self.machine.is_ours else self.boot_id
+        ready = self.watch.wait_until_ready(limit, since, over)
         self.boot_id = ready.values.get("boot_id", "")
-        self.ssh.connect(self.machine.ssh_port)
+        self._connect()
+
+    def _connect(self) -> None:
+        self._stop_seeking()
+        try:
+            self.ssh.connect(self.machine.ssh_port)
+            if self._wants_files():
+                self.deployer.copy(self.time_scale)
+        except Infrastructure:
+            self.connection_lost()
+            raise
         self.sinks.journal("access", **access_of(self.ssh, self.program, self.owner))
+
+    def _wants_files(self) -> bool:
+        """Whether this boot needs what is deployed; its file system may be one that forgets."""
+        if self.deployer is None:
+            return False
+        deployed = {self.deployer.on_target(name) for name in self.deployer.files}
+        is_own = not self.nonce
+        return is_own or not deployed.isdisjoint({self.program, self.kernel, self.initrd})
+
+    def _seek(self, known: str, *, any_boot: bool = False) -> None:
+        self._stop_seeking()
+        self._seeker = ContactSeeker(self.ssh.contact, self.watch, known, any_boot=any_boot)
+
+    def _stop_seeking(self) -> None:
+        seeker, self._seeker = self._seeker, None
+        if seeker is not None:
+            seeker.stop()

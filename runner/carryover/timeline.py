@@ -11,7 +11,7 @@ from typing import Any
 
 from carryover.events import Event
 from carryover.kernel_messages import Meaning
-from carryover.observation import ConsoleLine, Observation, ProgramEvent
+from carryover.observation import ConsoleLine, Observation, ProgramEvent, Reached
 
 # What a mark may say, in the order in which a power cycle with one kexec has them.
 WORDS = (
@@ -38,6 +38,9 @@ _OF_CONSOLE = {
     Meaning.INIT: "init",
     Meaning.TARGET_READY: "ready",
 }
+
+# SSH may answer where the console does not tell that the target is ready.
+_BEFORE_READY = ("power-on", "firmware", "kernel", "init", "kexec", "loaded", "jump")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,10 @@ class Timeline:
         if isinstance(seen, ConsoleLine):
             with self._lock:
                 self._console(seen)
+        elif isinstance(seen, Reached):
+            with self._lock:
+                if self._what in _BEFORE_READY:
+                    self._mark("ready", seen.time)
         elif isinstance(seen, ProgramEvent) and (what := _of_program(seen.event)):
             self.step(what)
 
@@ -121,8 +128,8 @@ class Timeline:
             self._end_of_outgoing()
         elif self._is_jumping and line.text.strip():
             self._outgoing_last = line
-        if what == "firmware" and self._what == what:
-            return  # it says several things
+        if what in ("firmware", "ready") and self._what == what:
+            return  # firmware says several things, and SSH may have told that it is ready
         if what:
             self._mark(what, line.time, line.text.strip())
 

@@ -5,115 +5,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import attr
 import pytest
-from bench_run import ENVIRONMENT, variables_missing
+from bench_run import variables_missing
+from bmc.bench_machine import BOOT_LIMIT, BenchMachine
 from bmc.ipmi_bmc import ipmi_bmc
 from bmc.machine import PASSWORD
 from bmc.redfish_bmc import redfish_bmc
-from labgrid import Environment
-from labgrid.factory import target_factory
 from test_bmc_power import ipmi_driver, redfish_driver
 
-from carryover.bench import BenchDriver
 from carryover.bmc_power import BmcPowerDriver
-from carryover.environment import check
-from carryover.journal import start_time
-from carryover.observation import ConsoleLine, Observation, Watch
 from carryover.power_ladder import MachineSick, PowerLadder, rungs_of
-from carryover.remote import TargetSSHDriver
 
 pytestmark = pytest.mark.bench
-
-BOOT_LIMIT = 40.0
-
-
-@target_factory.reg_driver
-@attr.s(eq=False)
-class RebootingBenchDriver(BenchDriver):
-    """A bench machine that goes through a reset, as hardware does."""
-
-    def get_qemu_base_args(self) -> list[str]:
-        return [word for word in super().get_qemu_base_args() if word != "-no-reboot"]
-
-
-class ConsoleAlone(Watch):
-    """Hands on what can be seen of a machine that is not our process."""
-
-    def __init__(self, watch: Watch) -> None:
-        super().__init__()
-        self._watch = watch
-
-    def post(self, seen: Observation) -> None:
-        if isinstance(seen, ConsoleLine):
-            self._watch.post(seen)
-
-
-class BenchMachine:
-    """What the BMC has in hand.
-
-    Its QEMU dies with the thread that started it (prctl(2), PR_SET_PDEATHSIG): that is one of its
-    own, not that of a request.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        environment = folder / "bench.yaml"
-        text = ENVIRONMENT.read_text()
-        environment.write_text(text.replace("- BenchDriver:", "- RebootingBenchDriver:"))
-        check(environment, files=True)
-        self.target = Environment(str(environment)).get_target()
-        self.bench: RebootingBenchDriver = self.target.get_driver(BenchDriver, activate=False)
-        self.ssh: TargetSSHDriver = self.target.get_driver(TargetSSHDriver, activate=False)
-        self._folder = folder
-        self._console = (folder / "console.log").open("w")
-        self._thread = ThreadPoolExecutor(1)
-        self.watch = Watch()
-
-    @property
-    def is_on(self) -> bool:
-        return start_time(self.bench.pid) != 0
-
-    def on(self) -> None:
-        if not self.is_on:
-            self._thread.submit(self._on).result()
-
-    def _on(self) -> None:
-        seen = ConsoleAlone(self.watch)
-        self.bench.power_on(seen, self._write, self._folder / "qemu.log", "")
-
-    def _write(self, _when: float, line: str) -> None:
-        self._console.write(f"{line}\n")
-
-    def off(self) -> None:
-        self._thread.submit(self.bench.power_off).result()
-
-    def reset(self) -> None:
-        self.bench.qmp.execute("system_reset")
-
-    def hang(self) -> None:
-        """No instruction is executed any more."""
-        self.bench.qmp.execute("stop")
-
-    def wait_until_ready(self) -> str:
-        """The boot id of the kernel that is ready."""
-        return self.watch.wait_until_ready(BOOT_LIMIT, "power-on").values["boot_id"]
-
-    def connect(self) -> None:
-        self.ssh.connect(self.bench.ssh_port)
-
-    def run(self, command: str) -> None:
-        self.connect()
-        self.ssh.run(command)
-
-    def end(self) -> None:
-        self.ssh.drop()
-        self.off()
-        self._thread.shutdown()
-        self._console.close()
 
 
 @pytest.fixture
@@ -145,7 +51,7 @@ def ladder_of(
     def journal(step: str, **_: Any) -> None:
         """Nobody resumes this."""
 
-    # The bench's kernel takes no sysrq over its console (MAGIC_SYSRQ_SERIAL), which is write-only.
+    # The bench's console is write-only: it takes no sysrq.
     rungs = rungs_of(lambda: machine.ssh.reboot(5.0), None, power, delay=0.1)
     return PowerLadder(rungs, limit, journal, told.append)
 

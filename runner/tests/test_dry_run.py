@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import FakeBench, Run
 from fake.world import World
+from lab_with_device import lab_with_device
+from test_kernel_image import X86
+from test_lab_runs import FakeLab
 
 
 def dry(fake: FakeBench, *arguments: str) -> Run:
@@ -75,32 +78,47 @@ def test_a_device_that_no_test_wants_is_left_alone(fake: FakeBench) -> None:
     assert "unbind" not in run.output
 
 
-def a_lab(fake: FakeBench) -> World:
+@pytest.fixture
+def lab(tmp_path: Path) -> FakeLab:
     """The machine is up, and was there before."""
-    text = fake.environment.read_text()
-    fake.environment.write_text(text.replace("- FakeMachine:", "- FakeLabMachine:"))
-    world = World(fake.folder)
-    world.reboot(nonce="", kexec=False)
-    return world
+    lab = lab_with_device(tmp_path)
+    World(lab.folder).reboot(nonce="", kexec=False)
+    return lab
 
 
-def test_a_machine_that_is_up_is_asked(fake: FakeBench) -> None:
-    a_lab(fake)
-    run = dry(fake)
+def test_a_machine_that_is_up_is_asked(lab: FakeLab) -> None:
+    run = dry(lab)
     assert run.status == 0
     in_order(
         run.output,
-        r"^machine +reboot, with carryover.nonce=\.\.\.$",
+        r"^machine +read its console, console of the fake machine$",
+        r"^machine +reboot it into its own kernel, by what works first: SSH reboot, sysrq, "
+        r"power cycle, off and on$",
         r"^target +unbind 0000:01:00.0 \(8086:10c9\) from igb, bind it to vfio-pci by "
         r"driver_override$",
         r"^target +put 0000:01:00.0 back: igb, and the driver_override that it had$",
-        r"^machine +leave it on$",
+        r"^machine +leave it as it is$",
     )
 
 
-def test_a_refusal_is_foretold(fake: FakeBench) -> None:
-    a_lab(fake).update(refused="its interface eth0 carries the default route", held="ann@desk")
-    run = dry(fake)
+def test_what_would_be_copied_is_named(lab: FakeLab) -> None:
+    (lab.folder / "bzImage").write_bytes(X86)
+    lab.edit(
+        "    - KexecStrategy:\n", "    - KernelDeployer: {kernel: bzImage}\n    - KexecStrategy:\n"
+    )
+    run = dry(lab)
+    in_order(
+        run.output,
+        r"^target +copy .*/bzImage to /var/lib/carryover/kernel, unless it is there already$",
+        r"^target +kexec into the kernel that was copied: console=ttyS0 carryover.nonce=\.\.\.$",
+        r"^target +unbind 0000:01:00.0",
+    )
+
+
+def test_a_refusal_is_foretold(lab: FakeLab) -> None:
+    refused = "its interface eth0 carries the default route"
+    World(lab.folder).update(refused=refused, held="ann@desk")
+    run = dry(lab)
     assert "the machine is held by ann@desk, since 2026" in run.output
     assert "refuse to begin: 0000:01:00.0 (8086:10c9) is not touched: its interface" in run.output
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import FakeBench
 from fake.world import World
+from lab_with_device import lab_with_device
 
 from carryover.errors import Infrastructure
 from carryover.held import QUESTION, who_holds
@@ -58,20 +59,18 @@ def test_any_shell_answers_the_question() -> None:
     who_holds(lambda command: done.stdout)
 
 
-def test_a_run_on_a_held_machine_is_refused_before_it_is_touched(fake: FakeBench) -> None:
-    text = fake.environment.read_text()
-    fake.environment.write_text(text.replace("- FakeMachine:", "- FakeLabMachine:"))
-    World(fake.folder).update(shell=answer())
-    run = fake.run("-k", "Igb")
+def test_a_run_on_a_held_machine_is_refused_before_it_is_touched(tmp_path: Path) -> None:
+    lab = lab_with_device(tmp_path)
+    World(lab.folder).update(shell=answer())
+    run = lab.run("-k", "Igb")
     assert run.status == pytest.ExitCode.USAGE_ERROR
     assert "main: the machine is held by ann@desk, since 2026-01-01: wait" in run.output
-    assert "cycle" not in World(fake.folder).state  # it was not powered
+    assert "boots" not in World(lab.folder).state  # it was not made to boot
     assert run.verdicts == {}
 
 
-def test_a_machine_that_does_not_answer_is_nobodys(fake: FakeBench) -> None:
-    text = fake.environment.read_text()
-    fake.environment.write_text(text.replace("- FakeMachine:", "- FakeLabMachine:"))
-    run = fake.run("-k", "Igb")
+def test_a_machine_that_does_not_answer_is_nobodys(tmp_path: Path) -> None:
+    lab = lab_with_device(tmp_path)
+    run = lab.run("-k", "Igb")
     assert run.status == 0
     assert "whether somebody holds the machine is not known: SSH: the target" in run.output

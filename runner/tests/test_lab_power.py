@@ -25,11 +25,15 @@ from labgrid.factory import target_factory
 from labgrid.protocol import PowerProtocol
 from labgrid.util.yaml import load
 
-from carryover.environment import check_targets
+from carryover.deployer import KernelDeployer
+from carryover.environment import check, check_targets
 from carryover.errors import BadInput
 from carryover.ipmi_power import IpmiPowerDriver
+from carryover.lab_machine import LabMachineDriver
 from carryover.redfish_power import RedfishPowerDriver
 from carryover.resources import IpmiBmc, RedfishBmc
+from carryover.serial_console import SerialConsoleDriver
+from carryover.sol_console import IpmiSolConsoleDriver
 
 PAGE = RUNNER.parent / "docs" / "lab.md"
 EXAMPLES = PAGE.with_name("examples") / "lab"
@@ -39,6 +43,45 @@ _LIMIT = 30.0
 
 def test_the_environment_is_sound() -> None:
     assert set(check_targets(EXAMPLES / "power.yaml")["targets"]) == {*PLACES, "desk"}
+
+
+def test_the_machine_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = EXAMPLES / "machine.yaml"
+    for name in re.findall(r"\$(CARRYOVER_\w+)", file.read_text()):
+        monkeypatch.setenv(name, str(EXAMPLES))
+    check(file, files=True)
+    strategy = Environment(str(file)).get_target().get_driver("KexecStrategy", activate=False)
+    assert isinstance(strategy.machine, LabMachineDriver)
+    assert isinstance(strategy.machine.console, SerialConsoleDriver)
+    assert isinstance(strategy.machine.power, RedfishPowerDriver)
+    with pytest.raises(BadInput, match=r"target main: KernelDeployer\.kernel: "):
+        strategy.check()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("boot_limit: 300", "boot_limits: 3", "unknown key `boot_limits`; was `boot_limit` meant?"),
+        ("boot_limit: 300", "leave: off", "LabMachineDriver.leave is False"),
+        ("SerialConsoleDriver: {}", "SerialConsoleDriver: {open_limit: 0}", "open_limit is 0"),
+        ("kernel: $CARRYOVER", "kernels: $CARRYOVER", "was `kernel` meant?"),
+        ("program: $CARRYOVER_PROGRAM", "folder: here", "KernelDeployer.folder is 'here'"),
+        (
+            "    - LabMachineDriver:\n        boot",
+            "    - LabDriver:\n        boot",
+            "no such driver",
+        ),
+    ],
+)
+def test_a_mistake_in_a_machine(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = (EXAMPLES / "machine.yaml").read_text()
+    assert old in text
+    file = tmp_path / "machine.yaml"
+    file.write_text(text.replace(old, new))
+    with pytest.raises(BadInput) as refused:
+        check(file, files=False)
+    assert said in str(refused.value)
+    assert f"{file}: targets.main." in str(refused.value)
 
 
 def test_what_is_exported_is_what_we_have() -> None:
@@ -53,20 +96,36 @@ def test_what_is_exported_is_what_we_have() -> None:
 def is_part(part: Any, whole: Any) -> bool:
     if isinstance(part, dict) and isinstance(whole, dict):
         return all(key in whole and is_part(value, whole[key]) for key, value in part.items())
+    if isinstance(part, list) and isinstance(whole, list):
+        return all(any(is_part(item, other) for other in whole) for item in part)
     return bool(part == whole)
 
 
 def test_the_page_shows_the_examples(tmp_path: Path) -> None:
-    examples = [load((EXAMPLES / name).open()) for name in ("exporter.yaml", "power.yaml")]
+    examples = [
+        load((EXAMPLES / name).open()) for name in ("exporter.yaml", "power.yaml", "machine.yaml")
+    ]
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == len(examples)
     for number, block in enumerate(blocks):
         file = tmp_path / f"{number}.yaml"
         file.write_text(block)
         assert is_part(load(file.open()), examples[number]), block
 
 
-@pytest.mark.parametrize("cls", [RedfishBmc, IpmiBmc, RedfishPowerDriver, IpmiPowerDriver])
+@pytest.mark.parametrize(
+    "cls",
+    [
+        RedfishBmc,
+        IpmiBmc,
+        RedfishPowerDriver,
+        IpmiPowerDriver,
+        LabMachineDriver,
+        SerialConsoleDriver,
+        IpmiSolConsoleDriver,
+        KernelDeployer,
+    ],
+)
 def test_the_page_tells_every_argument(cls: type[Any]) -> None:
     page = PAGE.read_text()
     for field in attr.fields(cls):

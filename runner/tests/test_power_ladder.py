@@ -200,3 +200,12 @@ def test_a_console_log_that_cannot_be_written_ends_it(when: str) -> None:
     with pytest.raises(OutputFailed):
         ladder_of(machine, log).climb(machine.watch, "it hangs")
     assert machine.done == []
+
+
+def test_a_kernel_that_writes_a_crash_dump_comes_first() -> None:
+    machine, log = Machine("sysrq b"), Log()
+    machine.says = ["Linux version 6.1 (kdump)", "SeaBIOS (version 1)", *machine.says]
+    assert ladder_of(machine, log).climb(machine.watch, "it hangs", LOST) == "22-new"
+    machine.say("Linux version 7.3.4")
+    machine.watch.rest()
+    assert machine.watch.health.crash is not None  # from now on it is a surprise again

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bench_run import variables_missing
-from test_bmc_on_bench import BenchMachine
+from bmc.bench_machine import BenchMachine
 
 from carryover import journal
 from carryover.__main__ import main

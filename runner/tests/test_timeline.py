@@ -7,8 +7,8 @@ import pytest
 from conftest import FakeBench, Run
 
 from carryover.events import Event
-from carryover.kernel_messages import recognise
-from carryover.observation import ConsoleLine, ProgramEvent
+from carryover.kernel_messages import KernelMessage, Meaning, recognise
+from carryover.observation import ConsoleLine, ProgramEvent, Reached
 from carryover.results import RunDescription, RunOutput
 from carryover.saved_run import load
 from carryover.timeline import Mark, Timeline
@@ -44,6 +44,21 @@ def test_a_chain_has_marks_of_each_kexec(fake: FakeBench) -> None:
     assert texts["outgoing-last"] == "[ 5.0] kexec_core: Starting new kernel"
     assert texts["kernel"].startswith("[    0.000000] Linux version 7.3.4-fake")
     assert texts["power-on"] == ""
+
+
+def test_a_console_that_does_not_tell_when_the_target_is_ready() -> None:
+    marks: list[Mark] = []
+    timeline = Timeline(marks.append)
+    timeline.power_on()
+    line = "[    0.000000] Linux version 7.3.4 (x)"
+    ready = "carryover: target ready boot_id=1 nonce=none"
+    reached = Reached(5.0, KernelMessage(Meaning.TARGET_READY, "", {"boot_id": "1"}))
+    timeline.observe(ConsoleLine(1.0, line, recognise(line)))
+    timeline.observe(reached)
+    timeline.observe(reached)
+    timeline.observe(ConsoleLine(6.0, ready, recognise(ready)))
+    assert [mark.what for mark in marks] == ["power-on", "kernel", "ready"]
+    assert marks[-1].time == 5.0
 
 
 def test_tests_without_a_kexec_have_run(fake: FakeBench) -> None:

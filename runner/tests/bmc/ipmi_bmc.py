@@ -31,7 +31,7 @@ set_working_mc 0x20
     allowed_auths_operator none md5 straight
     guid a123456789abcdefa123456789abcdef
   endlan
-  chassis_control "{chassis}"
+  chassis_control "{chassis}"{sol}
   user 1 true "" "" user 10 none
   user 2 true "{username}" "{password}" operator 10 none md5 straight
 """
@@ -60,8 +60,14 @@ class _Chassis(socketserver.StreamRequestHandler):
 
 
 @contextlib.contextmanager
-def ipmi_bmc(machine: Machine, folder: Path) -> Iterator[int]:
-    """Runs one on a free UDP port of 127.0.0.1, and tells the port."""
+def ipmi_bmc(machine: Machine, folder: Path, console_port: int = 0) -> Iterator[int]:
+    """Runs one on a free UDP port of 127.0.0.1, and tells the port.
+
+    Args:
+        machine: What it switches.
+        folder: For its files.
+        console_port: Of the machine's telnet console, for serial over LAN; 0 if there is none.
+    """
     for program in ("ipmi_sim", "ipmitool"):
         if shutil.which(program) is None:
             pytest.fail(f"there is no {program}; ci/setup --test installs it")
@@ -73,13 +79,13 @@ def ipmi_bmc(machine: Machine, folder: Path) -> Iterator[int]:
         )
         thread.start()
         try:
-            yield from _simulator(folder, path)
+            yield from _simulator(folder, path, console_port)
         finally:
             server.shutdown()
             thread.join()
 
 
-def _simulator(folder: Path, path: Path) -> Iterator[int]:
+def _simulator(folder: Path, path: Path, console_port: int) -> Iterator[int]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -88,7 +94,9 @@ def _simulator(folder: Path, path: Path) -> Iterator[int]:
     script.write_text(_CHASSIS.format(python=sys.executable, script=control, socket=path))
     script.chmod(0o755)
     lan, bmc = folder / "lan.conf", folder / "bmc.emu"
-    lan.write_text(_LAN.format(port=port, chassis=script, username=USERNAME, password=PASSWORD))
+    sol = f'\n  sol "telnet:127.0.0.1:{console_port}" 115200' if console_port else ""
+    config = _LAN.format(port=port, chassis=script, username=USERNAME, password=PASSWORD, sol=sol)
+    lan.write_text(config)
     bmc.write_text(_BMC)
     command = ["ipmi_sim", "-n", "-c", str(lan), "-f", str(bmc), "-s", str(folder / "state")]
     with (folder / "ipmi_sim.log").open("wb") as log:

@@ -28,7 +28,7 @@ from fake.world import VARIABLE, World
 PROGRAM = Path(__file__).with_name("program.py")
 
 
-def _bind(path: Path) -> socket.socket:
+def bind(path: Path) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -53,10 +53,10 @@ class FakeMachine(BenchDriver):
     def power_on(self, watch: Watch, console: LineSink, error_log: Path, append: str) -> None:
         self.is_on = True
         self.world.power_on()
-        stream = _bind(self.world.console_socket)
+        stream = bind(self.world.console_socket)
         self._recorder = ConsoleRecorder(stream, console, watch)
         self._recorder.start()
-        monitor = _bind(self.world.machine_socket)
+        monitor = bind(self.world.machine_socket)
         self.monitor = threading.Thread(target=self._watch_monitor, args=(monitor, watch))
         self.monitor.daemon = True
         self.monitor.start()
@@ -97,20 +97,6 @@ class FakeMachine(BenchDriver):
                 watch.post(MachineGone(time.monotonic(), said["gone"]))
             else:
                 watch.post(MachineEvent(time.monotonic(), said["event"], said.get("data", {})))
-
-
-@target_factory.reg_driver
-@attr.s(eq=False)
-class FakeLabMachine(FakeMachine):
-    """A machine that is up, whoever began it."""
-
-    is_ours = False
-
-    def planned_boot(self, append: str) -> list[str]:
-        return [f"reboot, with {append}"]
-
-    def planned_end(self) -> list[str]:
-        return ["leave it on"]
 
 
 @target_factory.reg_driver

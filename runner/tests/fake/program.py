@@ -50,6 +50,11 @@ TESTS = [
     ("Memory.IsRefused", "continuity", 1, None),
     ("Memory.KillsMachine", "continuity", 1, None),
     ("Memory.LosesSsh", "continuity", 1, None),
+    ("Memory.BootsInSilence", "continuity", 1, None),
+    ("Memory.DiesInSilence", "continuity", 1, None),
+    ("Memory.RefusesSsh", "continuity", 1, None),
+    ("Memory.CutsTheConsoleAndHangs", "continuity", 1, None),
+    ("Memory.CutsTheConsole", "continuity", 1, None),
     ("Memory.LosesSshInTheGap", "continuity", 1, None),
     ("Memory.IsCutOffInMidWord", "continuity", 1, None),
     ("Memory.LosesItsHolder", "continuity", 1, None),
@@ -139,6 +144,7 @@ def leave_to_machine() -> None:
 
 def panic(world: World) -> NoReturn:
     leave_to_machine()
+    world.update(dead=True)
     world.console(
         "[   3.1] Kernel panic - not syncing: sysrq triggered crash",
         "[   3.2] ---[ end Kernel panic - not syncing: sysrq triggered crash ]---",
@@ -329,6 +335,21 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
         if action == "MakesTheKernelOops":
             oops(world)
         if action == "HangsInVerify":
+            wait_for_ever()
+        if action == "BootsInSilence":
+            world.reboot(nonce="", kexec=False)
+            sys.exit(255)
+        if action == "DiesInSilence":
+            world.update(dead=True)
+            sys.exit(255)
+        if action == "RefusesSsh":
+            world.update(refuses_ssh=True)
+            sys.exit(255)
+        if action.startswith("CutsTheConsole"):
+            world.update(console_cut=True)
+            time.sleep(0.3)
+        if action == "CutsTheConsoleAndHangs":
+            world.update(dead=True)
             wait_for_ever()
         if action == "LosesSsh":
             sys.stderr.write("Connection to 127.0.0.1 closed by remote host.\n")
