@@ -85,8 +85,8 @@ class LabRun:
             "address: rack3-07.lab.example",
             f"address: 127.0.0.1\n        port: {machine.ssh_port}",
         )
-        self.edit("boot_limit: 300", "boot_limit: 15\n        delay: 0.1")
-        self.edit("boot_limit: 60", "boot_limit: 12")
+        self.edit("boot_limit: 300", "boot_limit: 60\n        delay: 0.1")
+        self.edit("boot_limit: 60", "boot_limit: 20")
         # What an emulated machine needs (bench.yaml).
         self.edit("liveupdate=on", "liveupdate=on no_timer_check tsc=reliable")
         self.edit("keyfile: $", "connection_timeout: 4.0\n        keyfile: $")
