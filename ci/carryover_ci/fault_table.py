@@ -18,8 +18,6 @@ from carryover_ci.run import Failure
 
 GOOD, BAD, INFRA = 0, 1, 3  # exit status of `carryover run`
 SOUND, SLOW, SKIPPED = "HiddenFault.IsSound", "HiddenFault.TakesItsTime", "HiddenFault.IsSkipped"
-# A hang is waited for: half the patience of the tests is enough on an idle machine.
-_HASTE = ("--carryover-time-scale", "0.5")
 
 # Leads a run that was prepared to its end. Returns the exit status, and when the fault was.
 Lead = Callable[[FaultRun], tuple[int, float]]
@@ -207,7 +205,6 @@ def faults() -> list[Fault]:
             {f"{hidden}HangsTheKernelWhileArming": "HANG", SOUND: "PASS"},
             BAD,
             _hang(f"{hidden}HangsTheKernelWhileArming"),
-            _HASTE,
         ),
         Fault(
             "hang, incoming",
@@ -215,7 +212,6 @@ def faults() -> list[Fault]:
             {f"{hidden}HangsTheKernelInVerify": "HANG", SOUND: "PASS"},
             BAD,
             _hang(f"{hidden}HangsTheKernelInVerify"),
-            _HASTE,
         ),
         Fault(
             "silent reset",
@@ -238,7 +234,7 @@ def faults() -> list[Fault]:
             {SLOW: "INFRA", SOUND: "PASS"},
             INFRA,
             _while_verifying(lambda run: run.machine("netdev_del", id="management")),
-            (*_HASTE, "--carryover-boot-append=ignore_loglevel"),
+            ("--carryover-boot-append=ignore_loglevel",),
         ),
         Fault(
             "console lost",
@@ -246,7 +242,6 @@ def faults() -> list[Fault]:
             {SOUND: "INFRA", SKIPPED: "SKIP"},
             INFRA,
             _console_lost,
-            _HASTE,
         ),
         Fault(
             "console flooded",
