@@ -75,12 +75,18 @@ def _hang(culprit: str) -> Lead:
     return lead
 
 
+def _wait_for_the_middle(run: FaultRun) -> None:
+    """One test has its result, and another is being verified."""
+    run.wait_for(event="start", name=SLOW, half="verify")
+    run.wait_for_result(SOUND)
+
+
 def _while_verifying(do: Callable[[FaultRun], float]) -> Lead:
     """In the middle of the second half of a test that lasts."""
 
     def lead(run: FaultRun) -> tuple[int, float]:
         run.start()
-        run.wait_for(event="start", name=SLOW, half="verify")
+        _wait_for_the_middle(run)
         when = do(run)
         return run.finish(), when
 
@@ -120,14 +126,14 @@ def _is_whole_panic(record: Mapping[str, Any]) -> bool:
 
 def _controller_killed(run: FaultRun) -> tuple[int, float]:
     run.start()
-    run.wait_for(event="start", name=SLOW, half="verify")
+    _wait_for_the_middle(run)
     when = run.kill()
     if left := run.left_running():
         raise Failure(f"the machine outlives its runner: process {left}")
     before = run.result(SOUND)
     run.start("--resume")
     status = run.finish()
-    if before is None or run.result(SOUND) != before:
+    if run.result(SOUND) != before:
         raise Failure(f"{SOUND} lost its result")
     return status, when
 
@@ -136,7 +142,7 @@ def _disk_full(run: FaultRun) -> tuple[int, float]:
     with _small_disk(run.folder / "disk") as disk:
         run.out = disk / "out"
         run.start()
-        run.wait_for(event="start", name=SLOW, half="verify")
+        _wait_for_the_middle(run)
         filler = disk / "filler"
         when = time.time()
         _fill(filler)
@@ -149,7 +155,7 @@ def _disk_full(run: FaultRun) -> tuple[int, float]:
         filler.unlink()
         run.start("--resume")
         status = run.finish()
-        if before is None or run.result(SOUND) != before:
+        if run.result(SOUND) != before:
             raise Failure(f"{SOUND} lost its result")
         run.keep(run.folder / "out")
     return status, when
