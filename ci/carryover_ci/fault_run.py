@@ -162,6 +162,10 @@ class FaultRun:
         self._wait(is_there, str(fields))
         return found[0]
 
+    def wait_for_result(self, name: str) -> None:
+        """Waits until a test's result is on disk."""
+        self._wait(lambda: self.result(name) is not None, f"the result of {name}")
+
     def last(self, **fields: object) -> Seen | None:
         """The last event of the program that has these fields."""
         return next((seen for seen in reversed(self.seen) if seen.has(**fields)), None)

@@ -18,8 +18,6 @@ from carryover_ci.run import Failure
 
 GOOD, BAD, INFRA = 0, 1, 3  # exit status of `carryover run`
 SOUND, SLOW, SKIPPED = "HiddenFault.IsSound", "HiddenFault.TakesItsTime", "HiddenFault.IsSkipped"
-# A hang is waited for: half the patience of the tests is enough on an idle machine.
-_HASTE = ("--carryover-time-scale", "0.5")
 
 # Leads a run that was prepared to its end. Returns the exit status, and when the fault was.
 Lead = Callable[[FaultRun], tuple[int, float]]
@@ -77,12 +75,18 @@ def _hang(culprit: str) -> Lead:
     return lead
 
 
+def _wait_for_the_middle(run: FaultRun) -> None:
+    """One test has its result, and another is being verified."""
+    run.wait_for(event="start", name=SLOW, half="verify")
+    run.wait_for_result(SOUND)
+
+
 def _while_verifying(do: Callable[[FaultRun], float]) -> Lead:
     """In the middle of the second half of a test that lasts."""
 
     def lead(run: FaultRun) -> tuple[int, float]:
         run.start()
-        run.wait_for(event="start", name=SLOW, half="verify")
+        _wait_for_the_middle(run)
         when = do(run)
         return run.finish(), when
 
@@ -122,14 +126,14 @@ def _is_whole_panic(record: Mapping[str, Any]) -> bool:
 
 def _controller_killed(run: FaultRun) -> tuple[int, float]:
     run.start()
-    run.wait_for(event="start", name=SLOW, half="verify")
+    _wait_for_the_middle(run)
     when = run.kill()
     if left := run.left_running():
         raise Failure(f"the machine outlives its runner: process {left}")
     before = run.result(SOUND)
     run.start("--resume")
     status = run.finish()
-    if before is None or run.result(SOUND) != before:
+    if run.result(SOUND) != before:
         raise Failure(f"{SOUND} lost its result")
     return status, when
 
@@ -138,7 +142,7 @@ def _disk_full(run: FaultRun) -> tuple[int, float]:
     with _small_disk(run.folder / "disk") as disk:
         run.out = disk / "out"
         run.start()
-        run.wait_for(event="start", name=SLOW, half="verify")
+        _wait_for_the_middle(run)
         filler = disk / "filler"
         when = time.time()
         _fill(filler)
@@ -151,7 +155,7 @@ def _disk_full(run: FaultRun) -> tuple[int, float]:
         filler.unlink()
         run.start("--resume")
         status = run.finish()
-        if before is None or run.result(SOUND) != before:
+        if run.result(SOUND) != before:
             raise Failure(f"{SOUND} lost its result")
         run.keep(run.folder / "out")
     return status, when
@@ -207,7 +211,6 @@ def faults() -> list[Fault]:
             {f"{hidden}HangsTheKernelWhileArming": "HANG", SOUND: "PASS"},
             BAD,
             _hang(f"{hidden}HangsTheKernelWhileArming"),
-            _HASTE,
         ),
         Fault(
             "hang, incoming",
@@ -215,7 +218,6 @@ def faults() -> list[Fault]:
             {f"{hidden}HangsTheKernelInVerify": "HANG", SOUND: "PASS"},
             BAD,
             _hang(f"{hidden}HangsTheKernelInVerify"),
-            _HASTE,
         ),
         Fault(
             "silent reset",
@@ -238,7 +240,7 @@ def faults() -> list[Fault]:
             {SLOW: "INFRA", SOUND: "PASS"},
             INFRA,
             _while_verifying(lambda run: run.machine("netdev_del", id="management")),
-            (*_HASTE, "--carryover-boot-append=ignore_loglevel"),
+            ("--carryover-boot-append=ignore_loglevel",),
         ),
         Fault(
             "console lost",
@@ -246,7 +248,6 @@ def faults() -> list[Fault]:
             {SOUND: "INFRA", SKIPPED: "SKIP"},
             INFRA,
             _console_lost,
-            _HASTE,
         ),
         Fault(
             "console flooded",
