@@ -189,13 +189,13 @@ def outcome_of(
         code = ExitCode(said["exit_code"])
     except (ValueError, KeyError, TypeError):
         return _without_word(place, directory, status, began)
-    no_results = said["results"] is None
+    no_results, refused = said["results"] is None, code is ExitCode.BAD_INPUT
     return PlaceOutcome(
         place,
         directory,
-        ExitCode.INFRA if code is ExitCode.BAD_INPUT else code,
+        ExitCode.INFRA if refused else code,
         status,
-        said["remark"] or (last_words(directory / LOG) if no_results else ""),
+        last_words(directory / LOG) if no_results or refused else said["remark"],
         results=None if no_results else Path(said["results"]),
         verdicts={Verdict(name): count for name, count in said["verdicts"].items()},
         complaints=len(said["kernel_faults"]) + len(said["violations"]),
