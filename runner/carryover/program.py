@@ -71,6 +71,7 @@ class ProgramOnTarget:
         iommu_mode: One of ``IOMMU_MODES``.
         time_scale: Multiplies every deadline.
         options: What it is told of its tests.
+        memory: MiB that must be available on the target.
         owner: Who has the machine meanwhile; empty: the program says who is logged in.
     """
 
@@ -80,6 +81,7 @@ class ProgramOnTarget:
     iommu_mode: str = "iommufd"
     time_scale: float = 1.0
     options: ProgramOptions = NO_OPTIONS
+    memory: int = 1024
     owner: str = ""
 
     def drivers(self) -> set[str]:
@@ -95,8 +97,7 @@ class ProgramOnTarget:
             for claim in self.claims:
                 words += ["--claim", claim]
             words += ["--iommu-mode", self.iommu_mode, "--time-scale", f"{self.time_scale:g}"]
-            if verb != "probe":
-                words += self.options.words()
+            words += ["--memory", str(self.memory)] if verb == "probe" else self.options.words()
         if verb in _TAKING and self.owner:
             words += ["--owner", self.owner]
         words += extra

@@ -95,6 +95,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         time_scale: Multiplies every deadline: debug kernels, emulation.
         boot_limit: Seconds that a boot may take, before `time_scale`.
         iommu_mode: One of ``IOMMU_MODES``.
+        memory: MiB that must be available there: the whole suite needs 1024, a few small tests less.
     """
 
     bindings = {
@@ -117,6 +118,9 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
     time_scale: float = attr.ib(default=1.0, converter=float, validator=attr.validators.gt(0))
     boot_limit: float = attr.ib(default=30.0, converter=float, validator=attr.validators.gt(0))
     iommu_mode: str = attr.ib(default="iommufd", validator=attr.validators.in_(list(IOMMU_MODES)))
+    memory: int = attr.ib(
+        default=1024, validator=[attr.validators.instance_of(int), attr.validators.gt(0)]
+    )
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -161,6 +165,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
             claims=tuple(self.claims),
             iommu_mode=self.iommu_mode,
             time_scale=self.time_scale,
+            memory=self.memory,
             options=options,
             owner=self.owner,
         )

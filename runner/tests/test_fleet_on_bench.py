@@ -16,12 +16,17 @@ pytestmark = [
     pytest.mark.skipif(bool(variables_missing()), reason="the bench is not set up"),
 ]
 PLACES = ("bench-1", "bench-2", "bench-3", "bench-4")
-MEMORY = "1200M"  # the program asks for 1024 MiB that are available
+MEMORY = "512M"
 
 
 def test_four_machines_at_once(tmp_path: Path) -> None:
     with bench_lab(tmp_path, PLACES) as lab:
         lab.variables["CARRYOVER_MEMORY"] = MEMORY
+        text = lab.environment.read_text()
+        assert "boot_limit: 20" in text
+        lab.environment.write_text(
+            text.replace("boot_limit: 20", "boot_limit: 20\n        memory: 96")
+        )
         out = tmp_path / "out"
         scale = str(max(1.0, 4 / (os.cpu_count() or 1)) * 2)
         process = lab.start(

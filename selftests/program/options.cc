@@ -75,6 +75,8 @@ ParsedOptions ParseOptions(int argc, char** argv) {
   CLI::App& probe = *app.add_subcommand("probe", "What this machine can do");
   AddOutput(probe, options);
   AddTarget(probe, options);
+  probe.add_option("--memory", options.memory, "MiB that must be available (default: 1024)")
+      ->check(CLI::Range(1U, 1U << 30));
 
   for (const auto& [name, help] :
        {std::pair{"run", "Run tests that need no kexec"},

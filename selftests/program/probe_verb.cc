@@ -20,7 +20,6 @@ namespace carryover {
 namespace {
 
 // What the largest tests that are armed together hold at once, with room for the kexec image.
-constexpr std::size_t kNeededMemory = std::size_t{1} << 30;
 
 Feature ProbeKexecFile() {
   const bool present = HasKexecFileLoad();
@@ -32,12 +31,12 @@ nlohmann::json TextOrNull(std::string_view text) {
   return text.empty() ? nlohmann::json() : nlohmann::json(text);
 }
 
-void SayFeatures(EventWriter& events) {
+void SayFeatures(std::size_t needed_memory, EventWriter& events) {
   const MachineRoots roots;
   for (const Feature& feature :
        {ProbeKho(roots), ProbeLiveUpdate(roots), ProbeKexecFile(), ProbeIommu(roots),
         ProbeIommufd(roots), ProbeVfioCdev(roots), ProbeVfioType1(roots), ProbeHugepages(roots),
-        ProbeMemory(roots, kNeededMemory)}) {
+        ProbeMemory(roots, needed_memory)}) {
     events.Write("feature", {{"name", feature.name},
                              {"present", feature.present},
                              {"detail", feature.detail},
@@ -92,7 +91,7 @@ void SayHeld(EventWriter& events) {
 }  // namespace
 
 ExitCode Probe(const Options& options, EventWriter& events) {
-  SayFeatures(events);
+  SayFeatures(options.memory << 20, events);
   SayHeld(events);
   if (auto exit = PrepareDevices(options, {}, events)) return *exit;
   const Sysfs& sysfs = Devices::Get().sysfs();
