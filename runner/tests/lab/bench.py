@@ -85,7 +85,7 @@ class LabRun:
             "address: rack3-07.lab.example",
             f"address: 127.0.0.1\n        port: {machine.ssh_port}",
         )
-        self.edit("boot_limit: 300", "boot_limit: 60\n        delay: 0.1")
+        self.edit("boot_limit: 300", "boot_limit: 45\n        delay: 0.1")
         self.edit("boot_limit: 60", "boot_limit: 20")
         # What an emulated machine needs (bench.yaml).
         self.edit("liveupdate=on", "liveupdate=on no_timer_check tsc=reliable")
