@@ -95,7 +95,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         time_scale: Multiplies every deadline: debug kernels, emulation.
         boot_limit: Seconds that a boot may take, before `time_scale`.
         iommu_mode: One of ``IOMMU_MODES``.
-        memory: MiB that must be available there: the whole suite needs 1024, a few small tests less.
+        memory: MiB that must be available there: 1024 for the whole suite, less for a few tests.
     """
 
     bindings = {
