@@ -250,6 +250,7 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
 
     def _alone(self, limit: float) -> list[str]:
         """As _arguments(), whether there is a shared connection or not."""
+        self._take_port()
         service = self.networkservice
         address, _, interface = service.address.partition("%")
         options = ["LogLevel=ERROR", "BatchMode=yes", "ControlPath=none", *_FAST]
