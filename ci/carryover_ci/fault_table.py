@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from carryover_ci import console_fault
+from carryover_ci.fault_bmc import bmc_unreachable
 from carryover_ci.fault_place import place_stolen
 from carryover_ci.fault_run import FaultRun
 from carryover_ci.run import Failure
@@ -256,6 +257,14 @@ def faults() -> list[Fault]:
             BAD,
             _console_faulted,
             limit=5.0,
+        ),
+        Fault(
+            "BMC unreachable",
+            "a machine that no run starts stops for good while a test is verified, and neither SSH "
+            "nor its BMC brings it back",
+            {SLOW: "INFRA", SOUND: "PASS"},
+            INFRA,
+            lambda run: bmc_unreachable(run, SLOW, SOUND),
         ),
         Fault(
             "controller killed",
