@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import attr
 from carryover.bench import BenchDriver
+from carryover.environment import check
 from carryover.errors import Infrastructure
 from carryover.observation import Crashed, Watch
 from labgrid import Environment
@@ -29,7 +30,7 @@ _DRIVERS = """\
         delay: 0.1
     - TargetSSHDriver:
         keyfile: $CARRYOVER_SSH_KEY
-        connection_timeout: 4
+        connection_timeout: 4.0
 """
 
 
@@ -69,6 +70,7 @@ def _machine(run: FaultRun) -> Iterator[int]:
     environment.write_text(
         run.environment.read_text().replace("- BenchDriver:", "- RebootingMachine:")
     )
+    check(environment, files=True)
     target = Environment(str(environment)).get_target()
     machine = target.get_driver(BenchDriver, activate=False)
     watch = Watch()
