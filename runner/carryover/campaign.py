@@ -240,7 +240,7 @@ class Campaign:
         if strategy.machine.is_ours:
             return
         try:
-            holder = who_holds(strategy.ssh.ask_once)
+            holder = who_holds(strategy.ssh.ask_once, strategy.owner)
         except Infrastructure as error:
             self._display.note(f"whether somebody holds the machine is not known: {error}")
             return

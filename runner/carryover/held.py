@@ -26,11 +26,12 @@ _OWNER = "carryover.owner="
 QUESTION = "; ".join(f"cat {part} 2>/dev/null; echo '{_MARK}'" for part in _PARTS)
 
 
-def who_holds(ask: Callable[[str], str]) -> str:
-    """Who has the machine, in words; empty if nobody.
+def who_holds(ask: Callable[[str], str], me: str = "") -> str:
+    """Who else has the machine, in words; empty if nobody.
 
     Args:
         ask: Runs a shell command on the target and returns what it prints.
+        me: An owner that is no other.
 
     Raises:
         Infrastructure: It answers with something else.
@@ -39,25 +40,29 @@ def who_holds(ask: Callable[[str], str]) -> str:
     if len(answer) != len(_PARTS) + 1:
         raise Infrastructure(f"SSH: the target answers with nonsense: {str(answer)[:200]}")
     lock, verified, locks, command_line, boot_id = (part.strip() for part in answer[:-1])
-    return _by_lock(lock, locks) or _by_kexec(command_line, verified, boot_id)
+    if owner := _by_kexec(command_line, verified, boot_id):
+        since = "who has not verified his kexec yet"
+    else:
+        owner, since = _by_lock(lock, locks)
+    return f"{owner}, {since}" if owner and owner != me else ""
 
 
-def _by_lock(lock: str, locks: str) -> str:
+def _by_lock(lock: str, locks: str) -> tuple[str, str]:
     """The record stays in the file when the lock is free; the kernel says whether it is."""
     try:
         record = json.loads(lock)
         owner, pid = record["owner"], int(record["pid"])
     except (ValueError, KeyError, TypeError):
-        return ""
+        return "", ""
     # proc_locks(5), "1: FLOCK ADVISORY WRITE PID": that process may have left a holder and ended.
     words = [line.split() for line in locks.splitlines()]
     if any(line[1:2] == ["FLOCK"] and line[4:5] == [str(pid)] for line in words):
-        return f"{owner}, since {record.get('since')}"
-    return ""
+        return owner, f"since {record.get('since')}"
+    return "", ""
 
 
 def _by_kexec(command_line: str, verified: str, boot_id: str) -> str:
     owners = [word for word in command_line.split() if word.startswith(_OWNER)]
     if not owners or verified == boot_id:
         return ""
-    return f"{unquote(owners[-1].removeprefix(_OWNER))}, who has not verified his kexec yet"
+    return unquote(owners[-1].removeprefix(_OWNER))

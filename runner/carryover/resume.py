@@ -29,6 +29,7 @@ class Kept:
         violations: What drivers did that is forbidden.
         unrecorded_faults: What kernels complained of in the power cycle that was cut short.
         unrecorded_violations: Likewise.
+        owner: Who it told the target that it is: what it left there is this run's own.
     """
 
     began: float = 0.0
@@ -38,6 +39,7 @@ class Kept:
     violations: list[str] = field(default_factory=list)
     unrecorded_faults: list[KernelFault] = field(default_factory=list)
     unrecorded_violations: list[str] = field(default_factory=list)
+    owner: str = ""
 
 
 NOTHING_KEPT = Kept()
@@ -82,6 +84,7 @@ def take_up(directory: Path, basis: dict[str, Any]) -> Kept:
         violations=[violation["text"] for violation in saved.violations],
         unrecorded_faults=faults,
         unrecorded_violations=violations,
+        owner=state.owner,
     )
 
 

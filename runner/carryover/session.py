@@ -164,6 +164,7 @@ class CarryoverSession:
             self._basis(strategy, options),
             resume=self._config.getoption("carryover_resume"),
         )
+        strategy.owner = output.kept.owner or strategy.owner
         if done := output.closed_left_over:
             aside = f"; its results are in {_short(output.aside)}" if output.aside else ""
             self._display.note(f"an earlier run was cut short; closed it: {done}{aside}")

@@ -69,6 +69,15 @@ def test_a_run_on_a_held_machine_is_refused_before_it_is_touched(tmp_path: Path)
     assert run.verdicts == {}
 
 
+def test_what_the_run_itself_left_is_its_own() -> None:
+    """It was cut short, and is resumed."""
+    words = "quiet carryover.owner=ann%40desk"
+    by_kexec = answer(record="", command_line=words)
+    for ask in (lambda command: answer(), lambda command: by_kexec):
+        assert who_holds(ask, "ann@desk") == ""
+        assert who_holds(ask, "ann@des") != ""
+
+
 def test_a_machine_that_does_not_answer_is_nobodys(tmp_path: Path) -> None:
     lab = lab_with_device(tmp_path)
     run = lab.run("-k", "Igb")

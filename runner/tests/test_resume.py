@@ -73,6 +73,14 @@ def test_what_has_a_result_keeps_it_and_the_rest_is_run(cut_short: FakeBench) ->
     assert len(list((run.out / "logs").iterdir())) == 4
 
 
+def test_the_target_is_told_of_the_same_owner(cut_short: FakeBench) -> None:
+    """What the run that was killed holds there is its own."""
+    before = journal.read(cut_short.out / "journal.jsonl").owner
+    assert before
+    resume(cut_short)
+    assert journal.read(cut_short.out / "journal.jsonl").owner == before
+
+
 def test_power_cycles_are_counted_on(cut_short: FakeBench) -> None:
     run = resume(cut_short)
     on = [r["cycle"] for r in run.records if r["event"] == "mark" and r["what"] == "power-on"]
