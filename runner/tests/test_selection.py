@@ -22,7 +22,7 @@ def test_collect_only_touches_nothing(fake: FakeBench) -> None:
 def test_keywords_and_markers(fake: FakeBench) -> None:
     assert collected(fake, "-k", "Rules and Passes") == ["program::Rules::Passes"]
     assert collected(fake, "-m", "igb") == ["program::Igb::Passes"]
-    assert len(collected(fake, "-m", "run")) == 10
+    assert len(collected(fake, "-m", "run")) == 11
     assert set(collected(fake, "-m", "memory")) == set(collected(fake, "-m", "continuity"))
 
 
