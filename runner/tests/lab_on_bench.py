@@ -43,11 +43,11 @@ class BenchLab:
 
 
 @contextmanager
-def bench_lab(folder: Path, places: Sequence[str]) -> Iterator[BenchLab]:
-    """A lab whose places have `carryover=ready` and `board=q35`."""
+def bench_lab(folder: Path, places: Sequence[str], **more: str) -> Iterator[BenchLab]:
+    """A lab whose places have `carryover=ready` and `board=q35`; `more` is as of export()."""
     with lab_services(folder / "services") as services:
         exports = services.folder / "exporter.yaml"
-        exports.write_text(yaml.safe_dump(export(places)))
+        exports.write_text(yaml.safe_dump(export(places, **more)))
         services.start_exporter("bench", exports, *places)
         services.add_places("bench", places, carryover="ready", board="q35")
         yield BenchLab(folder, services)

@@ -17,12 +17,15 @@ from lab_services import LabServices, lab_services
 DEVICE = {"cls": "PciTestDevice", "address": "0000:01:00.0", "id": "8086:10c9", "driver": "igb"}
 
 
-def export(places: Sequence[str]) -> dict[str, Any]:
-    """What an exporter offers for such places."""
+SERIAL = "00-1b-21-ff-ff-8a-3c-10"
+
+
+def export(places: Sequence[str], **more: str) -> dict[str, Any]:
+    """What an exporter offers for such places; `more` is said of the first device."""
     return {
         place: {
             "NetworkService": {"address": "127.0.0.1", "username": "root"},
-            "igb0": {**DEVICE, "serial": "00-1b-21-ff-ff-8a-3c-10"},
+            "igb0": {**DEVICE, **more},
             "igb1": {**DEVICE, "address": "0000:02:00.0"},
         }
         for place in places
@@ -83,7 +86,7 @@ def fake_lab(
     """A lab whose places have `carryover=ready` and `board=fake`; the spare ones are no places."""
     with lab_services(fake.folder / "services") as services:
         exports = services.folder / "exporter.yaml"
-        exports.write_text(yaml.safe_dump(export([*places, *spare])))
+        exports.write_text(yaml.safe_dump(export([*places, *spare], serial=SERIAL)))
         services.start_exporter("rack", exports, *places, *spare)
         services.add_places("rack", places, carryover="ready", board="fake")
         yield FakeLab(fake, services)

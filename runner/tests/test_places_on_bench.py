@@ -18,6 +18,17 @@ pytestmark = [
 ]
 
 
+def test_another_card_in_its_place_is_not_touched(tmp_path: Path) -> None:
+    """The bench's igb has no serial number."""
+    with bench_lab(tmp_path, ("bench-1",), serial="00-1b-21-ff-ff-8a-3c-10") as lab:
+        out = tmp_path / "out"
+        run = lab.start("run", "--carryover-out", str(out), "--tag", "board=q35", "-k", "OneMiB")
+        output, errors = run.communicate(timeout=120)
+        assert json.loads(output)["exit_code"] == 2, errors
+        assert "it has none: another card is in its place" in " ".join(errors.split())
+        assert '"bound"' not in (out / "journal.jsonl").read_text()
+
+
 def test_two_runs_at_once_and_one_that_is_killed(tmp_path: Path) -> None:
     with bench_lab(tmp_path, ("bench-1", "bench-2")) as lab:
         runs = []
