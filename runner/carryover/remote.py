@@ -172,15 +172,9 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
         """
         try:
             self.connect()
-            done = subprocess.run(
-                # In the background: the answer is here before the connection is cut.
-                [*self._arguments(), "(sleep 1; reboot) </dev/null >/dev/null 2>&1 &"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=limit,
-            )
+            # In the background: the answer is here before the connection is cut.
+            command = "(sleep 1; reboot) </dev/null >/dev/null 2>&1 &"
+            done = _completed([*self._arguments(), command], limit)
         except subprocess.TimeoutExpired:
             raise Infrastructure(f"SSH: the target took no command within {limit:g} s") from None
         finally:
@@ -234,14 +228,7 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
             Infrastructure: The target does not let us in, or does not answer.
         """
         try:
-            done = subprocess.run(
-                [*self._alone(limit), command],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=limit,
-            )
+            done = _completed([*self._alone(limit), command], limit)
         except subprocess.TimeoutExpired:
             raise Infrastructure(f"SSH: no answer within {limit:g} s") from None
         if done.returncode == _SSH_FAILED:
@@ -293,3 +280,15 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
 
     def _stop_keepalive(self) -> None:
         """None was started."""
+
+
+def _completed(command: list[str], limit: float) -> subprocess.CompletedProcess[str]:
+    """A local command's end and all that it said. Raises subprocess.TimeoutExpired."""
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=limit,
+    )
