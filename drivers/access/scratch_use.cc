@@ -70,10 +70,17 @@ Result<std::string> WholeDiskContent(const fs::path& node) {
   return std::string(type);
 }
 
-std::vector<fs::path> AwaitDisks(const Sysfs& sysfs, const PciAddress& address, Deadline deadline) {
+// drivers/nvme writes to namespace 1. The kernel numbers disks as it finds them, several at once:
+// nvme0n1 can be another. Disks of others have no such attribute.
+bool IsWrittenTo(const fs::path& disk) { return Sysfs::Read(disk / "nsid").value_or("1") == "1"; }
+
+std::optional<fs::path> AwaitDisk(const Sysfs& sysfs, const PciAddress& address,
+                                  Deadline deadline) {
   while (true) {
-    std::vector<fs::path> disks = DisksOf(sysfs, address);
-    if (!disks.empty() || deadline.Passed()) return disks;
+    const std::vector<fs::path> disks = DisksOf(sysfs, address);
+    const auto found = std::ranges::find_if(disks, IsWrittenTo);
+    if (found != disks.end()) return *found;
+    if (deadline.Passed()) return std::nullopt;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }
@@ -92,15 +99,14 @@ bool HasPartitionTable(const fs::path& node) {
 std::optional<std::string> WhyScratchInUse(const Sysfs& sysfs, const PciAddress& address,
                                            const BlockRange& range, Deadline deadline,
                                            const fs::path& devices) {
-  const std::vector<fs::path> disks = AwaitDisks(sysfs, address, deadline);
-  if (disks.empty()) {
-    return "the kernel's driver does not have its disk now, so that it cannot be told what the "
-           "scratch blocks hold: bind it to that driver first";
+  const auto disk = AwaitDisk(sysfs, address, deadline);
+  if (!disk) {
+    return "the kernel's driver does not have its disk now (of NVMe, namespace 1), so that it "
+           "cannot be told what the scratch blocks hold: bind it to that driver first";
   }
-  const fs::path& disk = disks.front();
-  const std::string name = disk.filename().string();
-  const auto block_size = ReadNumber(disk / "queue/logical_block_size");
-  const auto size = ReadNumber(disk / "size");
+  const std::string name = disk->filename().string();
+  const auto block_size = ReadNumber(*disk / "queue/logical_block_size");
+  const auto size = ReadNumber(*disk / "size");
   if (!block_size || *block_size < kSector || !size) {
     return fmt::format("sysfs does not tell the size of {} and of its blocks", name);
   }
@@ -113,7 +119,7 @@ std::optional<std::string> WhyScratchInUse(const Sysfs& sysfs, const PciAddress&
   }
   const Sectors sectors{range.first * (*block_size / kSector),
                         (range.first + range.count) * (*block_size / kSector)};
-  if (const auto partition = OverlappedPartition(disk, sectors)) {
+  if (const auto partition = OverlappedPartition(*disk, sectors)) {
     return fmt::format("its scratch blocks, {} from block {}, overlap the partition {}",
                        range.count, range.first, *partition);
   }

@@ -92,6 +92,8 @@ TEST_F(ScratchUse, ThePartitionTableIsRefused) {
   EXPECT_THAT(Why(0, 1), Optional(HasSubstr("partition table")));
   EXPECT_THAT(Why(33, 1), Optional(HasSubstr("partition table")));
   EXPECT_EQ(Why(34, 1), std::nullopt);
+  EXPECT_EQ(Why(4061, 1), std::nullopt);
+  EXPECT_THAT(Why(4062, 1), Optional(HasSubstr("partition table")));
   EXPECT_THAT(Why(4095, 1), Optional(HasSubstr("partition table")));
 }
 
@@ -108,12 +110,23 @@ TEST_F(ScratchUse, ADiskThatHoldsAFileSystemIsRefused) {
   EXPECT_THAT(Why(3000, 10), Optional(HasSubstr("it holds swap")));
 }
 
+// As of a disk that was formatted again and not wiped before.
+TEST_F(ScratchUse, ADiskThatHoldsTwoFileSystemsIsRefused) {
+  Put(4096 - 10, "SWAPSPACE2");
+  Put(1024, {"\1\0\0\0\377\1\0\0", 8});
+  Put(65536 + 64, "_BHRfS_M");
+  EXPECT_THAT(Why(3000, 10), Optional(HasSubstr("contradict")));
+}
+
 TEST_F(ScratchUse, BlocksOfFourKiBAreCountedAsSuch) {
   tree_.WriteFile(folder_ + "/queue/logical_block_size", "4096");
   AddPartition("nvme0n1p1", 2048, 1024);
   EXPECT_EQ(Why(255, 1), std::nullopt);
   EXPECT_THAT(Why(256, 1), Optional(HasSubstr("overlap the partition")));
   EXPECT_THAT(Why(512, 1), Optional(HasSubstr("which has 512 blocks of 4096 bytes")));
+  PutPartitionTable();
+  EXPECT_THAT(Why(33, 1), Optional(HasSubstr("partition table")));
+  EXPECT_EQ(Why(34, 1), std::nullopt);
 }
 
 TEST_F(ScratchUse, ADiskThatTheKernelDoesNotHaveIsRefused) {
@@ -138,6 +151,37 @@ TEST_F(ScratchUse, WaitsForADiskThatIsNotThereYet) {
 TEST_F(ScratchUse, ADiskThatCannotBeReadIsRefused) {
   std::filesystem::remove(Node());
   EXPECT_THAT(Why(100, 1), Optional(HasSubstr("nvme0n1")));
+}
+
+// The driver writes to namespace 1, which nvme0n1 need not be.
+TEST_F(ScratchUse, NamespaceOneIsMeant) {
+  tree_.WriteFile(folder_ + "/nsid", "2\n");
+  EXPECT_THAT(Why(0, 1), Optional(HasSubstr("namespace 1")));
+  AddDisk("nvme0n2", tree_.AddObject(kDisk, "nvme/nvme0/nvme0n2"), 512);
+  tree_.WriteFile(folder_ + "/nsid", "1\n");
+  EXPECT_EQ(Why(2048, 1), std::nullopt);
+  AddPartition("nvme0n2p1", 2048, 1024);
+  EXPECT_THAT(Why(2048, 1), Optional(HasSubstr("overlap the partition nvme0n2p1")));
+}
+
+// A path of a multipath disk (nvme1c0n1) is below the function, and has no node.
+TEST_F(ScratchUse, AHiddenDiskIsNotMeant) {
+  const auto path = tree_.AddObject(kDisk, "nvme/nvme0/nvme0c0n1");
+  tree_.WriteFile(std::filesystem::relative(path, tree_.root()).string() + "/hidden", "1\n");
+  tree_.Link("class/block/nvme0c0n1", path);
+  EXPECT_EQ(Why(0, 1), std::nullopt);
+}
+
+TEST_F(ScratchUse, EveryPartitionIsInTheWay) {
+  AddPartition("nvme0n1p1", 2048, 512);
+  AddPartition("nvme0n1p2", 2560, 512);
+  EXPECT_THAT(Why(2048, 1), Optional(HasSubstr("partition nvme0n1p1")));
+  EXPECT_THAT(Why(2560, 1), Optional(HasSubstr("partition nvme0n1p2")));
+}
+
+TEST_F(ScratchUse, ADiskOfUnknownSizeIsRefused) {
+  tree_.WriteFile(folder_ + "/size", "");
+  EXPECT_THAT(Why(0, 1), Optional(HasSubstr("does not tell the size of nvme0n1")));
 }
 
 // A multipath namespace is below its subsystem.
