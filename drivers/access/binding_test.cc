@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "drivers/access/fake/fake_sysfs.h"
+#include "drivers/access/result_matchers.h"
 
 namespace carryover {
 namespace {
@@ -163,6 +164,38 @@ TEST_F(BindingTest, RestoresTheOverrideThoughTheDriverIsGone) {
   ASSERT_FALSE(restored);
   EXPECT_EQ(restored.error().code, ENOENT);
   EXPECT_EQ(sysfs_.DriverOverride(kAddress), "");
+}
+
+TEST_F(BindingTest, SaysIfTheOverrideIsNotRestored) {
+  auto binding = Binding::ToVfio(sysfs_, kAddress, kIgb, nullptr);
+  ASSERT_TRUE(binding);
+  kernel_.SetDriver(kAddress, "igb");  // somebody has put back the driver, and only that
+  kernel_.FailWrites("driver_override", EIO);
+  EXPECT_THAT(binding->Restore(), FailsWith(EIO));
+}
+
+// What could not be put back is tried again, and by the destructor in the end.
+TEST_F(BindingTest, TriesAgainToRestore) {
+  {
+    auto binding = Binding::ToVfio(sysfs_, kAddress, kIgb, nullptr);
+    ASSERT_TRUE(binding);
+    kernel_.FailWrites("unbind", ETIMEDOUT);
+    EXPECT_THAT(binding->Restore(), FailsWith(ETIMEDOUT));
+    EXPECT_EQ(sysfs_.Driver(kAddress), "vfio-pci");
+    kernel_.LetWrites("unbind");
+  }
+  EXPECT_EQ(sysfs_.Driver(kAddress), "igb");
+  EXPECT_EQ(sysfs_.DriverOverride(kAddress), "");
+}
+
+TEST_F(BindingTest, RestoresWhatIsAssignedOver) {
+  auto binding = Binding::ToVfio(sysfs_, kAddress, kIgb, nullptr);
+  ASSERT_TRUE(binding);
+  auto other = Binding::ToVfio(sysfs_, kOther, kIgb, nullptr);
+  ASSERT_TRUE(other);
+  *binding = std::move(*other);
+  EXPECT_EQ(sysfs_.Driver(kAddress), "igb");
+  EXPECT_EQ(sysfs_.Driver(kOther), "vfio-pci");
 }
 
 // Another process, after a power cycle too: from the record alone.

@@ -45,6 +45,39 @@ TEST_F(BlockUseTest, FindsAllDevicesOfABtrfs) {
                                           Use{"nvme1n1", "is mounted on /home"}));
 }
 
+// Other file systems whose number is no device's. The node that it was mounted by may be a link.
+TEST_F(BlockUseTest, FindsTheDeviceThatWasNamed) {
+  Block("dm-0");
+  Block("sda");
+  tree_.WriteFile("dev/dm-0", "");
+  tree_.Link("dev/mapper/vault", tree_.root() / "dev/dm-0");
+  const std::string vault = (tree_.root() / "dev/mapper/vault").string();
+  Mounts("30 1 0:27 / /home rw - bcachefs " + vault + " rw\n" +
+         "31 1 0:28 / /srv rw - bcachefs /dev/sda rw\n");
+  const auto used = Read();
+  ASSERT_TRUE(used);
+  EXPECT_THAT(*used, UnorderedElementsAre(Use{"dm-0", "is mounted on /home"},
+                                          Use{"sda", "is mounted on /srv"}));
+}
+
+TEST_F(BlockUseTest, FindsEveryMountAndEverySwap) {
+  tree_.Link("dev/block/254:1", "../../devices/virtual/block/vda/vda1");
+  tree_.Link("dev/block/254:16", "../../devices/virtual/block/vdb");
+  Block("sdb3");
+  Block("sdc");
+  Mounts(
+      "22 1 254:1 / / rw - ext4 /dev/vda1 rw\n"
+      "23 22 254:16 / /home rw shared:7 master:2 - ext4 /dev/vdb rw\n");
+  tree_.WriteFile("proc/swaps",
+                  "Filename\t\t\t\tType\n/dev/sdb3                               partition\t1\n"
+                  "/dev/sdc\tpartition\t1\n");
+  const auto used = Read();
+  ASSERT_TRUE(used);
+  EXPECT_THAT(
+      *used, UnorderedElementsAre(Use{"vda1", "is mounted on /"}, Use{"vdb", "is mounted on /home"},
+                                  Use{"sdb3", "is used as swap"}, Use{"sdc", "is used as swap"}));
+}
+
 TEST_F(BlockUseTest, FindsSwap) {
   Block("sdb3");
   Mounts("");

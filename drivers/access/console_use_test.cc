@@ -99,6 +99,38 @@ TEST_F(ConsoleUseTest, FindsVirtioConsoles) {
                                             "kernel"}));
 }
 
+// /proc/consoles has a line for each, in any order.
+TEST_F(ConsoleUseTest, FindsEachOfSeveral) {
+  tree_.WriteFile("devices/platform/serial8250/tty/ttyS0/x", "");
+  tree_.Link("class/tty/ttyS0", tree_.root() / "devices/platform/serial8250/tty/ttyS0");
+  const auto card = Add("tty", "tty/", "ttyS4");
+  const auto usb = Add("tty", "usb1/1-2/1-2:1.0/ttyUSB0/tty/", "ttyUSB0");
+  Consoles(
+      "ttyS0                -W- (EC a  )    4:64\n"
+      "ttyS4                -W- (E  a  )    4:68\n"
+      "ttyUSB0              -W- (E  a  )  188:0\n");
+  const auto used = Read();
+  ASSERT_TRUE(used) << used.error().ToString();
+  EXPECT_THAT(*used,
+              UnorderedElementsAre(Field(&ConsoleUse::path, HasSubstr("serial8250")),
+                                   Field(&ConsoleUse::path, card), Field(&ConsoleUse::path, usb)));
+}
+
+// Any of them may be the one that shows it.
+TEST_F(ConsoleUseTest, FindsEveryScreenAndEveryVirtioConsole) {
+  const auto first_buffer = Add("graphics", "graphics/", "fb0");
+  const auto second_buffer = Add("graphics", "graphics/", "fb1");
+  const auto first_port = Add("virtio-ports", "virtio1/virtio-ports/", "vport1p0");
+  const auto second_port = Add("virtio-ports", "virtio2/virtio-ports/", "vport2p0");
+  Consoles("tty1 -WU (EC p) 4:1\nhvc1 -W- (E p) 229:1\n");
+  const auto used = Read();
+  ASSERT_TRUE(used) << used.error().ToString();
+  EXPECT_THAT(*used, UnorderedElementsAre(Field(&ConsoleUse::path, first_buffer),
+                                          Field(&ConsoleUse::path, second_buffer),
+                                          Field(&ConsoleUse::path, first_port),
+                                          Field(&ConsoleUse::path, second_port)));
+}
+
 TEST_F(ConsoleUseTest, PassesOverConsolesWithoutADevice) {
   Consoles("ttynull0 -W- (EC p) 242:0\npstore-1 -W- (E p)\n");
   const auto used = Read();

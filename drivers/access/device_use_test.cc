@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "drivers/access/device_use.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+
 #include "drivers/access/fake/fake_sysfs.h"
+#include "drivers/access/fake/loop_device.h"
+#include "drivers/access/result_matchers.h"
+#include "drivers/access/unique_fd.h"
 
 namespace carryover {
 namespace {
@@ -18,6 +24,29 @@ using testing::Optional;
 constexpr PciAddress kTested{.domain = 0, .bus = 1, .device = 0, .function = 0};
 constexpr PciAddress kUsed{.domain = 0, .bus = 2, .device = 0, .function = 0};
 constexpr PciId kId{.vendor = 0x8086, .device = 0x10c9};
+
+// $SSH_CONNECTION of this process, as long as it lives.
+class SshConnection {
+ public:
+  // NOLINTBEGIN(concurrency-mt-unsafe): no test has threads here
+  explicit SshConnection(const std::string& value) {
+    if (const char* const before = getenv("SSH_CONNECTION")) before_ = before;
+    setenv("SSH_CONNECTION", value.c_str(), 1);
+  }
+  ~SshConnection() {
+    if (before_) {
+      setenv("SSH_CONNECTION", before_->c_str(), 1);
+    } else {
+      unsetenv("SSH_CONNECTION");
+    }
+  }
+  // NOLINTEND(concurrency-mt-unsafe)
+  SshConnection(const SshConnection&) = delete;
+  SshConnection& operator=(const SshConnection&) = delete;
+
+ private:
+  std::optional<std::string> before_;
+};
 
 class DeviceUseTest : public testing::Test {
  protected:
@@ -165,11 +194,51 @@ TEST_F(DeviceUseTest, ReadsAllThatTheMachineStandsOn) {
   tree_.Link("class/tty/ttyS4", port);
   tree_.WriteFile("proc/consoles", "ttyS4 -W- (EC a) 4:68\nnetcon0 -W- (E N)\n");
   tree_.WriteFile("proc/cmdline", "netconsole=@/eth7,@10.0.0.2/\n");
+  tree_.WriteFile("class/net/eth7/x", "");
   const auto use = ReadMachineUse(tree_.sysfs(), tree_.root() / "proc");
   ASSERT_TRUE(use) << use.error().ToString();
   EXPECT_THAT(use->block_devices, Contains(Use{"nvme0n1", "is mounted on /srv"}));
   EXPECT_THAT(use->interfaces, Contains(Use{"eth7", "carries the kernel's netconsole"}));
   EXPECT_THAT(use->consoles, Contains(Field(&ConsoleUse::why, HasSubstr("ttyS4"))));
+}
+
+// A table that cannot be read must not pass for one that names nothing.
+TEST_F(DeviceUseTest, FailsWithoutATable) {
+  const auto read = [this] { return ReadMachineUse(tree_.sysfs(), tree_.root() / "proc"); };
+  tree_.WriteFile("proc/self/mountinfo", "");
+  EXPECT_THAT(read(), FailsWith(ENOENT)) << "no consoles";
+  tree_.WriteFile("proc/consoles", "netcon0 -W- (E N)\n");
+  EXPECT_THAT(read(), FailsWith(ENODATA)) << "of netconsole nothing is known";
+  tree_.WriteFile("proc/consoles", "");
+  EXPECT_THAT(read(), IsOk());
+  std::filesystem::remove(tree_.root() / "proc/self/mountinfo");
+  EXPECT_THAT(read(), FailsWith(ENOENT)) << "no mounts";
+}
+
+// Each thing in use is followed, and each of what it stands on.
+TEST_F(DeviceUseTest, FollowsAllOfSeveral) {
+  AddInterface(kUsed, "", "eth1");
+  tree_.WriteFile("devices/virtual/net/lo/x", "");
+  tree_.Link("class/net/lo", tree_.root() / "devices/virtual/net/lo");
+  use_.interfaces = {{"lo", "carries the SSH connection"}, {"eth1", "carries the default route"}};
+  EXPECT_THAT(Why(kUsed), Optional(HasSubstr("default route")));
+
+  use_ = {};
+  AddDisk(kTested, "nvme1n1");
+  AddDisk(kUsed, "nvme0n1");
+  for (const std::string name : {"nvme0n1", "nvme1n1"}) {
+    tree_.Link("devices/virtual/block/md0/slaves/" + name, tree_.root() / "class/block" / name);
+  }
+  tree_.Link("class/block/md0", tree_.root() / "devices/virtual/block/md0");
+  tree_.WriteFile("devices/virtual/block/zram0/x", "");
+  tree_.Link("class/block/zram0", tree_.root() / "devices/virtual/block/zram0");
+  use_.block_devices = {{"zram0", "is used as swap"}, {"md0", "is mounted on /"}};
+  EXPECT_THAT(Why(kUsed), Optional(HasSubstr("mounted on /")));
+  EXPECT_THAT(Why(kTested), Optional(HasSubstr("mounted on /")));
+
+  use_ = {};
+  use_.consoles = {{tree_.root(), "no function's"}, {tree_.AddObject(kUsed, "tty/ttyS4"), "ttyS4"}};
+  EXPECT_THAT(Why(kUsed), Optional(HasSubstr("ttyS4")));
 }
 
 TEST_F(DeviceUseTest, RefusesGroupMatesOfAConsole) {
@@ -196,6 +265,55 @@ TEST_F(DeviceUseTest, RefusesPhysicalFunctionsOfUsedVirtualOnes) {
   AddInterface(kVirtual, "", "eth0");
   use_.interfaces = {{"eth0", "carries the default route"}};
   EXPECT_THAT(Why(kTested), Optional(AllOf(HasSubstr("virtual"), HasSubstr("0000:01:10.0"))));
+}
+
+// The last of them counts as much as the first.
+TEST_F(DeviceUseTest, AsksEveryMateAndEveryVirtualFunction) {
+  constexpr PciAddress kLastMate{.domain = 0, .bus = 1, .device = 0, .function = 2};
+  constexpr PciAddress kLastVirtual{.domain = 0, .bus = 1, .device = 0x10, .function = 1};
+  tree_.AddFunction({.domain = 0, .bus = 1, .device = 0, .function = 1}, kId, 5);
+  tree_.AddFunction(kLastMate, kId, 5);
+  tree_.AddFunction({.domain = 0, .bus = 1, .device = 0x10, .function = 0}, kId, 7);
+  tree_.AddFunction(kLastVirtual, kId, 8);
+  tree_.Link("bus/pci/devices/0000:01:00.0/virtfn0", "../0000:01:10.0");
+  tree_.Link("bus/pci/devices/0000:01:00.0/virtfn1", "../0000:01:10.1");
+  EXPECT_EQ(Why(kTested), std::nullopt);
+  AddInterface(kLastMate, "", "eth0");
+  use_.interfaces = {{"eth0", "carries the default route"}};
+  EXPECT_THAT(Why(kTested), Optional(HasSubstr("0000:01:00.2")));
+  AddInterface(kLastVirtual, "", "eth1");
+  use_.interfaces = {{"eth1", "carries the default route"}};
+  EXPECT_THAT(Why(kTested), Optional(HasSubstr("0000:01:10.1")));
+}
+
+// It cannot be told what is in use: then everything may be.
+TEST_F(DeviceUseTest, RefusesEverythingIfItCannotBeTold) {
+  const SshConnection ssh("198.51.100.1 40000 198.51.100.2 22");
+  EXPECT_THAT(WhyInUse(tree_.sysfs(), kTested), Optional(HasSubstr("198.51.100.2")));
+}
+
+// What this machine itself stands on, here its loopback interface, is asked for.
+TEST_F(DeviceUseTest, RefusesWhatThisMachineStandsOn) {
+  const SshConnection ssh("127.0.0.1 40000 127.0.0.1 22");
+  AddInterface(kUsed, "", "lo");
+  EXPECT_THAT(WhyInUse(tree_.sysfs(), kUsed), Optional(HasSubstr("SSH connection")));
+  EXPECT_EQ(WhyInUse(tree_.sysfs(), kTested), std::nullopt);
+}
+
+// A disk that no table names, and that somebody holds, is in use; so it is as a mate's.
+TEST_F(DeviceUseTest, RefusesADiskThatIsHeld) {
+  const auto loop = LoopDevice::Create();
+  if (!loop) GTEST_SKIP() << loop.error().ToString();
+  const SshConnection none("");
+  constexpr PciAddress kMate{.domain = 0, .bus = 2, .device = 0, .function = 1};
+  tree_.AddFunction(kMate, kId, 6);
+  AddDisk(kUsed, loop->node().filename().string());
+  EXPECT_EQ(WhyInUse(tree_.sysfs(), kUsed), std::nullopt);
+  const UniqueFd held(open(loop->node().c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
+  ASSERT_TRUE(held.valid());
+  EXPECT_THAT(WhyInUse(tree_.sysfs(), kUsed), Optional(HasSubstr("is held exclusively")));
+  EXPECT_THAT(WhyInUse(tree_.sysfs(), kMate), Optional(HasSubstr("is held exclusively")));
+  EXPECT_EQ(WhyInUse(tree_.sysfs(), kTested), std::nullopt);
 }
 
 // 0000:01:00.0 must not match a path of 0000:01:00.00 or the like.

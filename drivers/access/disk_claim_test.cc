@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "drivers/access/disk_claim.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 
 #include <map>
 
 #include "drivers/access/fake/fake_sysfs.h"
+#include "drivers/access/fake/loop_device.h"
+#include "drivers/access/unique_fd.h"
 
 namespace carryover {
 namespace {
@@ -47,6 +50,25 @@ TEST_F(DiskClaimTest, NamesTheClaimedPartition) {
 
 // Another carryover-selftests that looks at the same moment.
 TEST_F(DiskClaimTest, PassesOverAClaimOfAMoment) { EXPECT_EQ(Why({{"nvme0n1", 2}}), std::nullopt); }
+
+TEST_F(DiskClaimTest, AsksEveryDisk) {
+  tree_.Link("class/block/nvme0n2", tree_.AddObject(kAddress, "nvme/nvme0/nvme0n2"));
+  EXPECT_THAT(Why({{"nvme0n2", 100}}), Optional(HasSubstr("nvme0n2 is held exclusively")));
+}
+
+TEST(ClaimOnceTest, FindsAHolder) {
+  const auto loop = LoopDevice::Create();
+  if (!loop) GTEST_SKIP() << loop.error().ToString();
+  const auto open_with = [&](int flags) {
+    return UniqueFd(open(loop->node().c_str(), O_RDONLY | O_CLOEXEC | flags));
+  };
+  const UniqueFd reader = open_with(0);
+  EXPECT_EQ(ClaimOnce(loop->node()), 0);
+  EXPECT_EQ(ClaimOnce(loop->node()), 0) << "a claim ends at once";
+  const UniqueFd holder = open_with(O_EXCL);
+  ASSERT_TRUE(holder.valid());
+  EXPECT_EQ(ClaimOnce(loop->node()), EBUSY);
+}
 
 TEST_F(DiskClaimTest, PassesOverANodeThatIsNotThere) {
   EXPECT_EQ(WhyClaimed(tree_.sysfs(), kAddress, ClaimOnce, tree_.root() / "dev"), std::nullopt);

@@ -63,6 +63,12 @@ TEST_F(SerialNumberTest, AListThatGoesInACircleEnds) {
   EXPECT_EQ(Read(), "");
 }
 
+TEST_F(SerialNumberTest, ACapabilityThatEndsBeyondTheSpaceHasNone) {
+  PutCapability(0x100, 0x0001, 0xff8);
+  PutCapability(0xff8, 0x0003, 0);
+  EXPECT_EQ(Read(), "");
+}
+
 TEST_F(SerialNumberTest, ADeviceThatDoesNotAnswerHasNone) {
   configuration_.assign(kPcie, '\xff');
   EXPECT_EQ(Read(), "");

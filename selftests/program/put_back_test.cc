@@ -91,6 +91,23 @@ TEST_F(PutBackTest, RefusesADeviceInUse) {
   EXPECT_THAT(tree_.writes(), IsEmpty());
 }
 
+// It is back already, and at work: that disturbs nobody.
+TEST_F(PutBackTest, LetsADeviceBeThatHasItsDriver) {
+  tree_.SetDriver(kAddress, "igb");
+  in_use_ = "its interface eth0 carries the default route";
+  ASSERT_TRUE(Back(wanted_));
+  EXPECT_EQ(Driver(), "igb");
+  for (const auto& [path, value] : tree_.writes()) EXPECT_THAT(path, HasSubstr("driver_override"));
+}
+
+TEST_F(PutBackTest, SaysIfItIsNotBack) {
+  tree_.SetDriver(kAddress, "vfio-pci");
+  tree_.FailWrites("unbind", ETIMEDOUT);
+  const auto found = Back(wanted_);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, ETIMEDOUT);
+}
+
 // What vfio-pci has, no interface or disk is of.
 TEST_F(PutBackTest, TakesVfioPciFromIt) {
   tree_.SetDriver(kAddress, "vfio-pci");

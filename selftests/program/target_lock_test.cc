@@ -31,8 +31,8 @@ class TargetLockTest : public testing::Test {
   }
 
   // A process that takes the lock for `owner`, leaves a holder and ends, as `arm` does. The holder
-  // ends when `stop` is closed.
-  void LeaveHolder(const std::string& owner, UniqueFd& stop) {
+  // ends when `stop` is closed. With `zombie`, the process that took it is left one.
+  void LeaveHolder(const std::string& owner, UniqueFd& stop, pid_t* zombie = nullptr) {
     std::array<int, 2> life{};
     ASSERT_EQ(pipe(life.data()), 0);
     const pid_t arm = fork();
@@ -47,9 +47,11 @@ class TargetLockTest : public testing::Test {
     }
     (void)close(life[0]);
     stop.reset(life[1]);
-    int status = -1;
-    ASSERT_EQ(waitpid(arm, &status, 0), arm);
-    ASSERT_EQ(status, 0);
+    siginfo_t ended{};
+    const int keep = zombie == nullptr ? 0 : WNOWAIT;
+    ASSERT_EQ(waitid(P_PID, static_cast<id_t>(arm), &ended, WEXITED | keep), 0);
+    ASSERT_EQ(ended.si_status, 0);
+    if (zombie != nullptr) *zombie = arm;
   }
 
   std::filesystem::path folder_;
@@ -119,6 +121,50 @@ TEST_F(TargetLockTest, IsReadWithoutBeingTouched) {
   nobody = ReadLock(folder_);  // the file is there, and nobody has its lock
   ASSERT_TRUE(nobody);
   EXPECT_FALSE(*nobody);
+}
+
+// A process with the id of the one that took it is not that one, unless it started then, too.
+TEST_F(TargetLockTest, IsKeptByAHolderWhoseTakersIdIsAnothersNow) {
+  UniqueFd stop;
+  ASSERT_NO_FATAL_FAILURE(LeaveHolder("ann@desk", stop));
+  std::ofstream(folder_ / "lock") << R"({"owner": "ann@desk", "start_time": 1, "pid": )" << getpid()
+                                  << "}";
+  EXPECT_TRUE(Take("ann@desk"));
+  EXPECT_FALSE(Take("bob@desk"));
+}
+
+// One who has ended, and whom his parent has not waited for, is at work no more.
+TEST_F(TargetLockTest, IsKeptByTheHolderOfAZombie) {
+  UniqueFd stop;
+  pid_t zombie = 0;
+  ASSERT_NO_FATAL_FAILURE(LeaveHolder("ann@desk", stop, &zombie));
+  EXPECT_TRUE(Take("ann@desk"));
+  EXPECT_EQ(waitpid(zombie, nullptr, 0), zombie);
+}
+
+TEST_F(TargetLockTest, IsNotHeldByALockOnAnotherFile) {
+  ASSERT_TRUE(Take("ann@desk"));
+  std::filesystem::create_directories(folder_ / "other");
+  const auto other = TargetLock::Take("ann@desk", "arm", folder_ / "other");
+  ASSERT_TRUE(other);
+  const auto nobody = ReadLock(folder_);
+  ASSERT_TRUE(nobody);
+  EXPECT_FALSE(*nobody);
+}
+
+// No remains of a longer record before it.
+TEST_F(TargetLockTest, SaysWhoHasItNow) {
+  ASSERT_TRUE(Take(std::string(200, 'x')));
+  const auto lock = Take("ann");
+  ASSERT_TRUE(lock);
+  const auto record = ReadLock(folder_);
+  ASSERT_TRUE(record && *record);
+  EXPECT_EQ((*record)->owner, "ann");
+}
+
+TEST_F(TargetLockTest, CannotBeReadIsNotFree) {
+  std::ofstream(folder_ / "file") << "";
+  EXPECT_FALSE(ReadLock(folder_ / "file"));
 }
 
 // Somebody has it, and has not written down yet who he is.

@@ -43,6 +43,7 @@ class FakeSysfs {
   void set_greedy_driver(const std::string& name) { greedy_ = name; }
   // Writes to attributes of this name fail.
   void FailWrites(const std::string& attribute, int error) { failing_[attribute] = error; }
+  void LetWrites(const std::string& attribute) { failing_.erase(attribute); }
   // All writes so far: path below the root, and value.
   [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& writes() const {
     return writes_;
