@@ -52,8 +52,8 @@ struct MachineUse {
     const Sysfs& sysfs, const std::filesystem::path& proc = "/proc");
 
 // Interfaces that netconsole sends by, as its folder in configfs and the kernel's command line
-// tell. Errors: ENODATA (netconsole is a console, and neither tells), `proc`/consoles cannot be
-// read.
+// tell. Errors: ENODATA (netconsole is a console, and neither tells, or the command line alone
+// names one that is not there), `proc`/consoles cannot be read.
 [[nodiscard]] Result<std::vector<Use>> NetconsoleInterfaces(
     const Sysfs& sysfs, const std::filesystem::path& proc = "/proc");
 

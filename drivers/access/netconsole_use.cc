@@ -38,6 +38,14 @@ void AddFromCommandLine(const std::string& value, std::vector<Use>& used) {
   }
 }
 
+// The command line may have a hardware address, and a name that udev has changed since.
+bool AreThere(const Sysfs& sysfs, const std::vector<Use>& interfaces) {
+  return std::ranges::all_of(interfaces, [&](const Use& interface) {
+    std::error_code error;
+    return fs::exists(sysfs.root() / "class/net" / interface.name, error);
+  });
+}
+
 }  // namespace
 
 Result<std::vector<Use>> NetconsoleInterfaces(const Sysfs& sysfs, const fs::path& proc) {
@@ -60,12 +68,10 @@ Result<std::vector<Use>> NetconsoleInterfaces(const Sysfs& sysfs, const fs::path
       Add(*device, used);
     }
   }
-  if (used.empty() && !is_told) {
-    return Fail(ENODATA,
-                "netconsole is a console of the kernel, and it cannot be told by which interface: "
-                "mount configfs (mount -t configfs none /sys/kernel/config)");
-  }
-  return used;
+  if (is_told || (!used.empty() && AreThere(sysfs, used))) return used;
+  return Fail(ENODATA,
+              "netconsole is a console of the kernel, and it cannot be told by which interface: "
+              "mount configfs (mount -t configfs none /sys/kernel/config)");
 }
 
 }  // namespace carryover

@@ -10,12 +10,14 @@ namespace {
 using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::IsSupersetOf;
 using testing::UnorderedElementsAre;
 
 class NetconsoleUseTest : public testing::Test {
  protected:
   NetconsoleUseTest() { tree_.WriteFile("proc/consoles", "netcon0 -W- (E N)\n"); }
   void CommandLine(std::string_view text) { tree_.WriteFile("proc/cmdline", text); }
+  void Interface(const std::string& name) { tree_.WriteFile("class/net/" + name + "/x", ""); }
   void Target(const std::string& name, const std::string& device, const std::string& enabled) {
     const std::string folder = "kernel/config/netconsole/" + name;
     tree_.WriteFile(folder + "/dev_name", device + "\n");
@@ -37,6 +39,8 @@ TEST_F(NetconsoleUseTest, FindsEnabledTargetsOfConfigfs) {
 }
 
 TEST_F(NetconsoleUseTest, FindsTargetsOfTheCommandLine) {
+  Interface("eth1");
+  Interface("eth3");
   CommandLine("ro netconsole=+4444@10.0.0.1/eth1,9353@10.0.0.2/;@/eth3,@10.0.0.3/ quiet\n");
   const auto used = Read();
   ASSERT_TRUE(used) << used.error().ToString();
@@ -45,6 +49,7 @@ TEST_F(NetconsoleUseTest, FindsTargetsOfTheCommandLine) {
 
 // netpoll's own default.
 TEST_F(NetconsoleUseTest, IsEth0WithoutADevice) {
+  Interface("eth0");
   CommandLine("netconsole.netconsole=@,@10.0.0.2/\n");
   const auto used = Read();
   ASSERT_TRUE(used) << used.error().ToString();
@@ -65,6 +70,32 @@ TEST_F(NetconsoleUseTest, IsNowhereIfConfigfsHasNoTarget) {
   const auto used = Read();
   ASSERT_TRUE(used) << used.error().ToString();
   EXPECT_THAT(*used, IsEmpty());
+}
+
+// What cannot be told to be off may be on.
+TEST_F(NetconsoleUseTest, CountsATargetOfUnknownState) {
+  Target("mine", "eth1", "1");
+  std::filesystem::remove(tree_.root() / "kernel/config/netconsole/mine/enabled");
+  const auto used = Read();
+  ASSERT_TRUE(used) << used.error().ToString();
+  EXPECT_THAT(*used, UnorderedElementsAre(Field(&Use::name, "eth1")));
+}
+
+// Named by its hardware address, or renamed by udev since: only configfs tells which it is now.
+TEST_F(NetconsoleUseTest, NeedsConfigfsForAnInterfaceOfAnotherName) {
+  Interface("ens1");
+  Interface("ens2");
+  for (const std::string name : {"52:54:00:12:34:56", "eth1"}) {
+    CommandLine("netconsole=@/ens2,@10.0.0.2/;@/" + name + ",@10.0.0.2/\n");
+    const auto unknown = Read();
+    ASSERT_FALSE(unknown) << name;
+    EXPECT_EQ(unknown.error().code, ENODATA);
+  }
+  Target("cmdline0", "ens2", "1");
+  Target("cmdline1", "ens1", "1");
+  const auto used = Read();
+  ASSERT_TRUE(used) << used.error().ToString();
+  EXPECT_THAT(*used, IsSupersetOf({Field(&Use::name, "ens1"), Field(&Use::name, "ens2")}));
 }
 
 // By a parameter of the module, and without configfs, nothing tells the interface.
