@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from bench_run import variables_missing
-from bmc.bench_machine import BenchMachine
+from bench_run import ENVIRONMENT
+from program_on_bench import DEVICE, KEXEC, PROGRAM, Target, target_on_bench
 
 from carryover import journal
 from carryover.__main__ import main
@@ -20,90 +17,14 @@ from carryover.access import access_of
 
 pytestmark = pytest.mark.bench
 
-PROGRAM = "/usr/bin/carryover-selftests"
-DEVICE = ("0000:01:00.0", "8086:10c9")
 ANN, BOB = "ann@desk, run in /out", "bob@lab"
 _LIMIT = 60.0
-KEXEC = ["--kernel", "/boot/bzImage", "--initrd", "/boot/initramfs", "--append"]
-KEXEC.append("console=ttyS0 intel_iommu=on kho=on liveupdate=on panic=-1 no_timer_check")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the program said."""
-
-    status: int
-    events: list[dict[str, Any]]
-
-    def only(self, kind: str) -> dict[str, Any]:
-        found = [event for event in self.events if event["event"] == kind]
-        assert len(found) == 1, self.events
-        return found[0]
-
-    @property
-    def held(self) -> str:
-        """Why it refuses."""
-        assert self.status == 3, self.events
-        error = self.only("error")
-        assert error["kind"] == "held"
-        return str(error["message"])
-
-
-class Target:
-    """The program on a machine that is on."""
-
-    def __init__(self, machine: BenchMachine) -> None:
-        self.machine = machine
-        machine.on()
-        self.boot_id = machine.wait_until_ready()
-        machine.connect()
-
-    def ask(self, verb: str, *words: str, owner: str = "") -> Answer:
-        owners = ["--owner", owner] if owner else []
-        return self.run(shlex.join([PROGRAM, verb, "--json", *owners, *words]))
-
-    def run(self, command: str) -> Answer:
-        out, _, status = self.machine.ssh.run(command, timeout=_LIMIT)
-        return Answer(status, [json.loads(line) for line in out])
-
-    def arm(self, owner: str, test: str, *words: str) -> int:
-        """Process id of the holder."""
-        answer = self.ask("arm", test, *words, owner=owner)
-        assert answer.status == 0, answer.events
-        return int(answer.only("holding")["pid"])
-
-    def kexec(self, owner: str) -> None:
-        """The connection is cut by it: what the command came to is not asked."""
-        self.machine.watch.begin_anew()
-        words = [PROGRAM, "kexec", "--json", "--owner", owner, *KEXEC]
-        self.machine.ssh.run(f"({shlex.join(words)}) >/dev/null 2>&1 </dev/null &", timeout=_LIMIT)
-        self.wait_for_another_boot()
-
-    def wait_for_another_boot(self) -> None:
-        """Another kernel is no surprise to `machine.watch` since its begin_anew()."""
-        self.machine.ssh.drop()
-        while (boot_id := self.machine.wait_until_ready()) == self.boot_id:
-            pass  # a late word of the old one
-        self.boot_id = boot_id
-        self.machine.connect()
-
-    def driver(self) -> tuple[str, str]:
-        """Driver of the device, and its driver_override."""
-        folder = f"/sys/bus/pci/devices/{DEVICE[0]}"
-        link, _, _ = self.machine.ssh.run(f"readlink {folder}/driver", timeout=_LIMIT)
-        override, _, _ = self.machine.ssh.run(f"cat {folder}/driver_override", timeout=_LIMIT)
-        return (link[0].rpartition("/")[2] if link else ""), override[0]
 
 
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[Target]:
-    if missing := variables_missing():
-        pytest.fail(f'not set: {", ".join(missing)}; eval "$(ci/bench --setup-only)" sets them')
-    machine = BenchMachine(tmp_path)
-    try:
-        yield Target(machine)
-    finally:
-        machine.end()
+    with target_on_bench(tmp_path) as target:
+        yield target
 
 
 def test_a_machine_is_one_runs_until_it_is_verified(target: Target) -> None:
@@ -159,6 +80,48 @@ def test_a_machine_can_be_taken_over(target: Target) -> None:
     # Of a kexec that hands nothing over, nobody has to be kept from.
     target.kexec(BOB)
     assert target.ask("run", "LiveUpdateRules.TokenInUseIsRefused", owner=ANN).status == 0
+
+
+def test_a_handover_that_is_given_up(tmp_path: Path) -> None:
+    """By release, by putting a device back, by taking the machine over: then it is anybody's."""
+    word = "carryover.owner=ann%40desk%2C%20run%20in%20/out"  # as a kexec of hers writes it
+    text = ENVIRONMENT.read_text().replace("boot_args: ", f"boot_args: {word} ")
+    test = "LiveUpdateRules.TokenInUseIsRefused"
+    device = ["--device", ",".join(DEVICE), "--driver", "igb"]
+    with target_on_bench(tmp_path, text) as target:
+        for owner, verb, words, status in (
+            (ANN, "release", [], 3),  # there is no holder
+            (ANN, "restore", device, 0),
+            (BOB, "run", ["--take-over", test], 0),
+        ):
+            target.do("rm -f /run/carryover/verified")
+            assert f"a kexec of {ANN}" in target.ask("run", test, owner=BOB).held
+            assert f"a kexec of {ANN}" in target.ask("restore", *device, owner=BOB).held
+            given_up = target.ask(verb, *words, owner=owner)
+            assert given_up.status == status, given_up.events
+            assert target.ask("run", test, owner=BOB).status == 0
+
+
+def test_release_puts_devices_back(target: Target) -> None:
+    holder = target.arm(ANN, "IgbContinuity.OneMiB", "--device", f"{','.join(DEVICE)},igb")
+    assert target.driver() == ("vfio-pci", "vfio-pci")
+    assert target.ask("release", owner=ANN).status == 0
+    assert target.driver() == ("igb", "(null)")
+    target.do(f"! kill -0 {holder}")
+
+
+def test_another_process_of_a_holders_id_is_not_ended(target: Target) -> None:
+    """A holder has died, its file is left, and its process id is given out again."""
+    holder = '{"pid": %d, "start_time": 1}'
+    target.do(
+        "mkdir -p /run/carryover",
+        "sleep 600 </dev/null >/dev/null 2>&1 & echo $! >/tmp/other",
+        f"printf '{holder}' $(cat /tmp/other) >/run/carryover/holder.json",
+    )
+    assert target.ask("release", "--take-over", owner=BOB).status == 0
+    restored = target.ask("restore", "--device", ",".join(DEVICE), "--driver", "igb", owner=BOB)
+    assert restored.status == 0, restored.events
+    target.do("kill -0 $(cat /tmp/other)")
 
 
 def test_a_killed_holders_device_is_put_back(target: Target, tmp_path: Path) -> None:
