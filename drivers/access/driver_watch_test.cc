@@ -2,8 +2,14 @@
 #include "drivers/access/driver_watch.h"
 
 #include <gmock/gmock.h>
+#include <netlink/netlink.h>
+#include <netlink/socket.h>
 
 #include <string>
+#include <vector>
+
+#include "drivers/access/fake/own_network.h"
+#include "drivers/access/netlink_socket.h"
 
 namespace carryover {
 namespace {
@@ -56,6 +62,45 @@ TEST(DriverWatchTest, ReadsWithoutAFinalZero) {
   const std::string text = Uevent({"bind@/x", "ACTION=bind", "SUBSYSTEM=pci", "DRIVER=igb"}) +
                            "PCI_SLOT_NAME=0000:01:00.0";
   EXPECT_THAT(ParseDriverEvent(text), Optional(DriverEvent{kAddress, "igb", true}));
+}
+
+// Events are sent in a network namespace: there the kernel hands on what it is sent
+// (uevent_net_rcv() in lib/kobject_uevent.c), as its own.
+std::string Binds(const std::string& address) {
+  return Uevent({"bind@/x", "ACTION=bind", "SUBSYSTEM=pci", "DRIVER=igb"}) +
+         "PCI_SLOT_NAME=" + address;
+}
+
+// What is heard of kAddress, "" for nothing, after these events, from the kernel or by somebody.
+std::optional<std::string> Heard(const std::vector<std::string>& events, bool from_kernel) {
+  return InOwnNetwork([&]() -> std::string {
+    auto watch = DriverWatch::Open();
+    const auto socket = NetlinkSocket::Connect(NETLINK_KOBJECT_UEVENT);
+    if (!watch || !socket) return "no sockets";
+    for (std::string event : events) {
+      if (from_kernel) {
+        (void)nl_send_simple(socket->get(), NLMSG_MIN_TYPE, 0, event.data(), event.size());
+      } else {
+        nl_socket_set_peer_groups(socket->get(), 1);
+        (void)nl_sendto(socket->get(), event.data(), event.size());
+      }
+    }
+    const auto event = watch->Next(kAddress, Deadline::After(milliseconds(50)));
+    return event ? event->address.ToString() : "";
+  });
+}
+
+TEST(DriverWatchTest, HearsOfItsFunctionAlone) {
+  const auto other = Heard({Binds("0000:02:00.0")}, true);
+  if (!other) GTEST_SKIP() << "no network namespace";
+  EXPECT_EQ(other, "");
+  EXPECT_EQ(Heard({Binds("0000:02:00.0"), Binds("0000:01:00.0")}, true), "0000:01:00.0");
+}
+
+TEST(DriverWatchTest, DoesNotBelieveOtherProcesses) {
+  const auto heard = Heard({Binds("0000:01:00.0")}, false);
+  if (!heard) GTEST_SKIP() << "no network namespace";
+  EXPECT_EQ(heard, "");
 }
 
 TEST(DriverWatchTest, GivesUpAtTheDeadline) {
