@@ -179,6 +179,18 @@ TEST_F(DeviceUseTest, FollowsNvmeMultipath) {
   EXPECT_EQ(Why(kTested), std::nullopt);
 }
 
+// Each of its controllers is a way to it.
+TEST_F(DeviceUseTest, FollowsEveryNvmePath) {
+  const std::string subsystem = "devices/virtual/nvme-subsystem/nvme-subsys0";
+  tree_.Link(subsystem + "/nvme0", tree_.AddObject(kUsed, "nvme/nvme0"));
+  tree_.Link(subsystem + "/nvme1", tree_.AddObject(kTested, "nvme/nvme1"));
+  tree_.WriteFile(subsystem + "/nvme0n1/dev", "");
+  tree_.Link("class/block/nvme0n1", tree_.root() / subsystem / "nvme0n1");
+  use_.block_devices = {{"nvme0n1", "is mounted on /"}};
+  EXPECT_THAT(Why(kUsed), Optional(HasSubstr("mounted on /")));
+  EXPECT_THAT(Why(kTested), Optional(HasSubstr("mounted on /")));
+}
+
 TEST_F(DeviceUseTest, RefusesTheDeviceOfAConsole) {
   const auto port = tree_.AddObject(kUsed, "0000:02:00.0:0/tty/ttyS4");
   use_.consoles = {{port, "its ttyS4 is a console of the kernel"}};
