@@ -68,6 +68,15 @@ TEST_F(BindingTest, LeavesNoGapForAGreedyDriver) {
   EXPECT_EQ(sysfs_.Driver(kAddress), "igb");
 }
 
+// As it is on the way back, of vfio-pci itself.
+TEST_F(BindingTest, LeavesNoGapForVfioPciOnTheWayBack) {
+  auto binding = Binding::ToVfio(sysfs_, kAddress, kIgb, nullptr);
+  ASSERT_TRUE(binding) << binding.error().ToString();
+  kernel_.set_greedy_driver("vfio-pci");
+  EXPECT_THAT(binding->Restore(), IsOk());
+  EXPECT_EQ(sysfs_.Driver(kAddress), "igb");
+}
+
 // A bind that another driver won is an error that names it.
 TEST_F(BindingTest, SaysWhichDriverWon) {
   kernel_.AddDriver("rival", {kIgb});
