@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // carryover-model: a process that is a PCI device, for QEMU's vfio-user-pci.
 #include <fmt/format.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 #include <optional>
 
 #include "drivers/access/poll_deadline.h"
+#include "drivers/access/termination_signals.h"
+#include "drivers/access/unix_socket.h"
 #include "drivers/vfio_user/program/control.h"
 #include "drivers/vfio_user/program/models.h"
 
@@ -26,38 +23,6 @@ struct Options {
   std::string control;
   bool once = false;
 };
-
-// A socket of this name, in the place of one that an earlier process left behind.
-Result<UniqueFd> BindSocket(const std::string& path, int type) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) {
-    return Fail(ENAMETOOLONG,
-                fmt::format("socket {}: at most {} bytes", path, sizeof(address.sun_path) - 1));
-  }
-  path.copy(address.sun_path, path.size());
-  UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return FailErrno("socket");
-  struct stat found{};
-  if (lstat(path.c_str(), &found) == 0 && S_ISSOCK(found.st_mode)) (void)unlink(path.c_str());
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return FailErrno("bind " + path);
-  }
-  return fd;
-}
-
-Result<UniqueFd> TakeSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  if (const int error = pthread_sigmask(SIG_BLOCK, &signals, nullptr); error != 0) {
-    return Fail(error, "pthread_sigmask");
-  }
-  UniqueFd fd(signalfd(-1, &signals, SFD_CLOEXEC));
-  if (!fd.valid()) return FailErrno("signalfd");
-  return fd;
-}
 
 class Program {
  public:
@@ -124,7 +89,7 @@ class Program {
 
 Result<void> Run(const Options& options) {
   const NamedModel* model = FindModel(options.device);
-  auto signals = TakeSignals();
+  auto signals = TakeTerminationSignals();
   if (!signals) return std::unexpected(signals.error());
   EventLog log;
   if (!options.log.empty()) {
@@ -134,11 +99,11 @@ Result<void> Run(const Options& options) {
   }
   UniqueFd control;
   if (!options.control.empty()) {
-    auto bound = BindSocket(options.control, SOCK_DGRAM);
+    auto bound = BindUnixSocket(options.control, SOCK_DGRAM);
     if (!bound) return std::unexpected(bound.error());
     control = std::move(*bound);
   }
-  auto listener = BindSocket(options.socket, SOCK_STREAM);
+  auto listener = BindUnixSocket(options.socket, SOCK_STREAM);
   if (!listener) return std::unexpected(listener.error());
   if (listen(listener->get(), 1) != 0) return FailErrno("listen");
   fmt::print("ready\n");

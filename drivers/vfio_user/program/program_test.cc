@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // carryover-model, run as a process.
-#include <fcntl.h>
 #include <gmock/gmock.h>
-#include <signal.h>  // NOLINT(modernize-deprecated-headers): kill
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "drivers/access/await_readable.h"
 #include "drivers/access/result_matchers.h"
+#include "drivers/access/spawned_program.h"
 #include "drivers/vfio_user/connection.h"
 #include "drivers/vfio_user/request.h"
 
@@ -33,13 +30,7 @@ class ModelProgram : public testing::Test {
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
   }
-  void TearDown() override {
-    if (pidfd_.valid()) {
-      (void)kill(pid_, SIGKILL);
-      (void)waitpid(pid_, nullptr, 0);
-    }
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   [[nodiscard]] std::string Path(const char* name) const { return folder_ / name; }
   [[nodiscard]] std::string Text(const char* name) const {
@@ -47,27 +38,9 @@ class ModelProgram : public testing::Test {
     text << std::ifstream(Path(name)).rdbuf();
     return text.str();
   }
-  // Its standard output is a pipe, standard error the file "errors".
-  void Start(std::vector<std::string> words) {
-    words.insert(words.begin(), CARRYOVER_MODEL);
-    std::vector<char*> arguments;
-    arguments.reserve(words.size() + 1);
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    std::array<int, 2> ends{};
-    ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
-    output_ = UniqueFd(ends[0]);
-    const UniqueFd input(ends[1]);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, Path("errors").c_str(),
-                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    ASSERT_EQ(posix_spawn(&pid_, CARRYOVER_MODEL, &actions, nullptr, arguments.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    // glibc 2.36 declares pidfd_open() without C linkage.
-    pidfd_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
-    ASSERT_TRUE(pidfd_.valid());
+  // Its standard error is the file "errors".
+  void Start(const std::vector<std::string>& words) {
+    program_.emplace(CARRYOVER_MODEL, words, Path("errors"));
   }
   // With a socket, a control socket and a log, until it says that it is ready.
   void StartReady(const std::vector<std::string>& more = {}) {
@@ -75,21 +48,11 @@ class ModelProgram : public testing::Test {
                                    "--control", Path("control"), "--log",    Path("log")};
     words.insert(words.end(), more.begin(), more.end());
     Start(words);
-    ASSERT_OK(AwaitReadable(output_.get(), Soon()));
-    std::array<char, 16> said{};
-    ASSERT_GT(read(output_.get(), said.data(), said.size()), 0) << Text("errors");
-    ASSERT_STREQ(said.data(), "ready\n");
+    ASSERT_NO_FATAL_FAILURE(program_->AwaitReady()) << Text("errors");
   }
-  // Its exit status; negative: the signal that ended it.
-  int End() {
-    EXPECT_OK(AwaitReadable(pidfd_.get(), Soon()));
-    int status = 0;
-    if (waitpid(pid_, &status, WNOHANG) != pid_) return -1;
-    pidfd_.reset();
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-  int Run(std::vector<std::string> words) {
-    Start(std::move(words));
+  int End() { return program_->End(); }
+  int Run(const std::vector<std::string>& words) {
+    Start(words);
     return End();
   }
 
@@ -133,9 +96,7 @@ class ModelProgram : public testing::Test {
   }
 
   std::filesystem::path folder_;
-  pid_t pid_ = -1;
-  UniqueFd pidfd_;
-  UniqueFd output_;
+  std::optional<SpawnedProgram> program_;
 };
 
 TEST_F(ModelProgram, EndsWith2IfItIsNotUsedRight) {
@@ -161,7 +122,7 @@ TEST_F(ModelProgram, ReplacesSocketsOnly) {
   EXPECT_THAT(Text("errors"), HasSubstr("precious"));
   EXPECT_EQ(Text("precious"), "text");
   StartReady();
-  ASSERT_EQ(kill(pid_, SIGKILL), 0);
+  program_->Signal(SIGKILL);
   EXPECT_EQ(End(), -SIGKILL);
   StartReady();
 }
@@ -170,7 +131,7 @@ TEST_F(ModelProgram, EndsOnSigterm) {
   StartReady();
   Connection connection = Connect();
   Negotiate(connection);
-  ASSERT_EQ(kill(pid_, SIGTERM), 0);
+  program_->Signal(SIGTERM);
   EXPECT_EQ(End(), 0);
 }
 
