@@ -30,6 +30,7 @@ from carryover_ci.qemu import setup_qemu
 from carryover_ci.repeat import repeat
 from carryover_ci.run import exit_with
 from carryover_ci.ssh_keys import ssh_keys
+from carryover_ci.tsc import tsc_khz
 
 # A kernel boots a fifth faster on this one than on `max`, with whose features it takes code paths
 # that cost an emulator more than they save. rdrand: the SSH server waits for entropy; sha-ni: a
@@ -85,10 +86,19 @@ class Bench:
             "CARRYOVER_ACCEL": _EMULATOR if self.accelerator == "tcg" else self.accelerator,
             "CARRYOVER_CPU": "host" if self.accelerator == "kvm" else _EMULATED_CPU,
             "CARRYOVER_MEMORY": self.memory,
+            "CARRYOVER_CLOCK": self._clock(),
             "CARRYOVER_VTD": _VTD[self.vtd][0],
             "CARRYOVER_PROGRAM": str(self.program),
             "CARRYOVER_MODEL": str(model_of(self.program)),
         }
+
+
+    def _clock(self) -> str:
+        """An emulated machine has this one's time stamp counter, which it should not measure: at a
+        busy moment the result is wrong by any factor, and so is the guest's clock ever after."""
+        if self.accelerator != "tcg":
+            return "tsc=reliable"
+        return f"tsc=reliable tsc_early_khz={tsc_khz()}"
 
 
 def prepare(

@@ -2,8 +2,10 @@
 """What ci/bench tells the environments."""
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,24 @@ def test_every_environment_has_the_iommu_in_the_mode_that_was_asked_for(name: st
     assert text.count("-device intel-iommu") == 1
     (line,) = (line for line in text.splitlines() if "-device intel-iommu" in line)
     assert line.endswith("$CARRYOVER_VTD")
+
+
+def test_an_emulated_kernel_is_told_how_fast_its_clock_runs() -> None:
+    bench = Bench(Path("qemu"), Path("build/selftests/program"), Path("image"), "tcg")
+    clock = re.fullmatch(
+        r"tsc=reliable tsc_early_khz=(\d+)", bench.environment()["CARRYOVER_CLOCK"]
+    )
+    assert clock
+    assert 500_000 < int(clock[1]) < 10_000_000
+    assert replace(bench, accelerator="kvm").environment()["CARRYOVER_CLOCK"] == "tsc=reliable"
+
+
+@pytest.mark.parametrize("name", ["bench", "bridges", "drivers"])
+def test_every_kernel_of_an_environment_is_told(name: str) -> None:
+    lines = (ROOT / "ci" / f"{name}.yaml").read_text().splitlines()
+    kernels = [line for line in lines if "liveupdate=on" in line]
+    assert len(kernels) == 2
+    assert all("$CARRYOVER_CLOCK" in line for line in kernels)
 
 
 def test_it_ends_in_carryover_run() -> None:

@@ -82,16 +82,16 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
 
     def get_qemu_base_args(self) -> list[str]:
         """Labgrid's arguments, with environment variables put in, and without reboot."""
-        written = (self.cpu, self.memory, self.extra_args)  # type: ignore[has-type]
-        extra_args = written[2]
+        written = (self.cpu, self.memory, self.boot_args, self.extra_args)  # type: ignore[has-type]
+        extra_args = written[3]
         if self.device_models is not None:
             extra_args = extra_args.replace(f"${MODELS}", str(self.device_models.folder))
-        filled = (self.cpu, written[1], extra_args)
-        self.cpu, self.memory, self.extra_args = map(os.path.expandvars, filled)
+        filled = (self.cpu, written[1], written[2] or "", extra_args)
+        self.cpu, self.memory, self.boot_args, self.extra_args = map(os.path.expandvars, filled)
         try:
             arguments: list[str] = super().get_qemu_base_args()
         finally:
-            self.cpu, self.memory, self.extra_args = written
+            self.cpu, self.memory, self.boot_args, self.extra_args = written
         # A reset must end the machine, a kexec does not.
         return [*arguments, "-no-reboot"]
 
@@ -105,7 +105,7 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
         command = [
             *self.get_qemu_base_args(),
             "-append",
-            f"{self.boot_args or ''} {append}".strip(),
+            os.path.expandvars(f"{self.boot_args or ''} {append}").strip(),
         ]
         return [*models, f"start QEMU: {shlex.join(command)}"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import os
 import re
 import secrets
 from collections.abc import Callable
@@ -90,7 +91,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         program: Path of carryover-selftests on the target.
         kernel: Path on the target of the kernel to kexec into.
         initrd: Likewise its initial RAM file system; empty for none.
-        append: Its command line; the runner adds a nonce.
+        append: Its command line, with environment variables put in; the runner adds a nonce.
         claims: What this kernel claims to carry over.
         time_scale: Multiplies every deadline: debug kernels, emulation.
         boot_limit: Seconds that a boot may take, before `time_scale`.
@@ -106,7 +107,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
 
     program: str = attr.ib(validator=attr.validators.instance_of(str))
     kernel: str = attr.ib(validator=attr.validators.instance_of(str))
-    append: str = attr.ib(validator=attr.validators.instance_of(str))
+    append: str = attr.ib(validator=attr.validators.instance_of(str), converter=os.path.expandvars)
     initrd: str = attr.ib(default="", validator=attr.validators.instance_of(str))
     claims: list[str] = attr.ib(
         factory=lambda: ["memory"],

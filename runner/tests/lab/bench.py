@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -88,7 +89,8 @@ class LabRun:
         self.edit("boot_limit: 300", "boot_limit: 45\n        delay: 0.1")
         self.edit("boot_limit: 60", "boot_limit: 20")
         # What an emulated machine needs (bench.yaml).
-        self.edit("liveupdate=on", "liveupdate=on no_timer_check tsc=reliable")
+        clock = os.environ["CARRYOVER_CLOCK"]
+        self.edit("liveupdate=on", f"liveupdate=on no_timer_check {clock}")
         self.edit("keyfile: $", "connection_timeout: 4.0\n        keyfile: $")
 
     def edit(self, old: str, new: str) -> None:
