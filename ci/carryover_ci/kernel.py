@@ -16,8 +16,12 @@ from carryover_ci.kernel_source import KernelSource, kernel_source
 from carryover_ci.progress import Progress
 from carryover_ci.run import exit_with
 
+_PATCHES = Path(__file__).parents[1] / "kernel" / "patches"
 # What the reference kernel has beyond the default one.
-REFERENCE_CONFIG = Path(__file__).parents[1] / "kernel" / "patches" / "vfio-pci.config"
+REFERENCE_CONFIG = _PATCHES / "vfio-pci.config"
+# What it has beyond that where preserved devices go on with DMA.
+STREAM_CONFIG = _PATCHES / "stream.config"
+STREAM_HELP = "the reference kernel on which preserved devices go on with DMA"
 REFERENCE_HELP = "the reference kernel: with the options of our patches on, if it needs them at all"
 
 
@@ -35,6 +39,11 @@ class KernelChoice:
     def as_reference(self) -> "KernelChoice":
         """The same, but sure to preserve vfio-pci's files, by our patches if not by itself."""
         return replace(self, fragments=[*self.fragments, REFERENCE_CONFIG], reference=True)
+
+    def as_streaming(self) -> "KernelChoice":
+        """The reference kernel on which preserved devices go on with DMA."""
+        reference = self.as_reference()
+        return replace(reference, fragments=[*reference.fragments, STREAM_CONFIG])
 
     def with_patch(self, patch: Path) -> "KernelChoice":
         """The same with one more patch, after all others."""
@@ -120,11 +129,15 @@ def _main() -> None:
         action="store_true",
         help="only install the UAPI headers, and print their include folder",
     )
-    parser.add_argument("--reference", action="store_true", help=REFERENCE_HELP)
+    series = parser.add_mutually_exclusive_group()
+    series.add_argument("--reference", action="store_true", help=REFERENCE_HELP)
+    series.add_argument("--stream", action="store_true", help=STREAM_HELP)
     arguments = parser.parse_args()
     choice = kernel_choice(arguments)
     if arguments.reference:
         choice = choice.as_reference()
+    if arguments.stream:
+        choice = choice.as_streaming()
     progress = Progress()
     result = choice.headers(progress) if arguments.headers else choice.build(progress)
     sys.stdout.write(f"{result}\n")
