@@ -124,12 +124,16 @@ struct PciKind {
   std::uint32_t class_code = 0;  // base class, sub-class, interface: 0x010802 is NVMe
 };
 
+class Stream;
+
 // A kind of driver, and how to make one. A DriverEntry a folder; drivers/registry.h has the table.
 struct DriverEntry {
   std::string_view name;
   // True if the driver can drive this function.
   bool (*probe)(const PciKind& kind);
   std::unique_ptr<Driver> (*make)(PciDevice& device, const DriverOptions& options);
+  // Null if the device cannot stream (drivers/stream.h).
+  std::unique_ptr<Stream> (*make_stream)(PciDevice& device) = nullptr;
 };
 
 }  // namespace carryover

@@ -9,6 +9,7 @@
 
 #include "drivers/contract/contract_driver.h"
 #include "drivers/contract/poll.h"
+#include "drivers/dmac/dmac_stream.h"
 #include "drivers/dmac/registers.h"
 
 namespace carryover::dmac {
@@ -203,7 +204,8 @@ const DriverEntry& Entry() {
       .probe = [](const PciKind& kind) { return kind.id == kDmac; },
       .make = [](PciDevice& device, const DriverOptions&) -> std::unique_ptr<Driver> {
         return std::make_unique<ContractDriver>(device, std::make_unique<DmacEngine>(device));
-      }};
+      },
+      .make_stream = MakeStream};
   return kEntry;
 }
 

@@ -85,7 +85,9 @@ std::uint64_t DmacModel::ReadRegister(std::size_t offset) {
     case StreamPeriod::kOffset:
       return stream_.period;
     case StreamControl::kOffset:
-      return stream_.enabled ? StreamControl::kEnable : 0;
+      // Until the record that is being written is there: whoever sees the stream stopped may take
+      // the memory away.
+      return stream_.enabled || writing_record_ ? StreamControl::kEnable : 0;
     case StreamCount::kOffset:
       return stream_.count;
     case Faults::kOffset:
@@ -300,7 +302,9 @@ void DmacModel::WorkOnStream(Clock::time_point now) {
     const std::uint64_t at = stream_.base + stream_.count * sizeof(record) % stream_.size;
     ++stream_.count;
     stream_.due += microseconds(stream_.period);
+    writing_record_ = true;
     (void)host().DmaWrite(at, BytesOf(record));
+    writing_record_ = false;
   }
 }
 

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "drivers/dmac/dmac_stream.h"
+
+#include <algorithm>
+
+#include "drivers/dmac/dmac_bench.h"
+
+namespace carryover::dmac {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+class DmacStreamTest : public DmacBench {
+ protected:
+  static constexpr std::size_t kSlots = 64;
+  static constexpr microseconds kPeriod{100};
+
+  [[nodiscard]] DmaRegion ring() {
+    return {arena_.pool().first(kSlots * stream_->slot_size()), arena_.At(0)};
+  }
+  [[nodiscard]] std::optional<StreamEntry> At(std::size_t slot) {
+    return stream_->ReadSlot(
+        ring().memory.subspan(slot * stream_->slot_size(), stream_->slot_size()));
+  }
+
+  std::unique_ptr<Stream> stream_ = MakeStream(device_.device());
+};
+
+TEST_F(DmacStreamTest, FillsItsRing) {
+  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  WorkUntil(milliseconds(3));
+  ASSERT_OK(stream_->Stop(Soon()));
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t count, stream_->Count());
+  ASSERT_GE(count, 20U);
+  for (std::size_t slot = 0; slot < std::min<std::size_t>(count, kSlots); ++slot) {
+    const auto entry = At(slot);
+    ASSERT_TRUE(entry);
+    if (count <= kSlots) {
+      EXPECT_EQ(entry->number, slot);
+    }
+  }
+  EXPECT_THAT(device_.model().violations(), testing::IsEmpty());
+}
+
+TEST_F(DmacStreamTest, WritesNothingAfterStop) {
+  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  WorkUntil(milliseconds(1));
+  ASSERT_OK(stream_->Stop(Soon()));
+  std::ranges::fill(ring().memory, std::byte{0xff});
+  WorkUntil(milliseconds(2));
+  EXPECT_TRUE(std::ranges::all_of(ring().memory, [](auto b) { return b == std::byte{0xff}; }));
+}
+
+TEST_F(DmacStreamTest, AnotherObjectTakesItOver) {
+  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  WorkUntil(milliseconds(1));
+  const auto next = MakeStream(device_.device());
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t before, stream_->Count());
+  ASSERT_OK(next->TakeOver(ring(), kPeriod));
+  WorkUntil(milliseconds(1));
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t after, next->Count());
+  EXPECT_GT(after, before);
+}
+
+TEST_F(DmacStreamTest, AStreamThatWasResetIsNotTakenOver) {
+  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  device_.model().ResetFunction();
+  EXPECT_THAT(MakeStream(device_.device())->TakeOver(ring(), kPeriod), FailsWith(EIO));
+}
+
+TEST_F(DmacStreamTest, AnotherRingIsNotTakenOver) {
+  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  DmaRegion other = ring();
+  other.iova += 4096;
+  EXPECT_THAT(MakeStream(device_.device())->TakeOver(other, kPeriod), FailsWith(EIO));
+  EXPECT_THAT(MakeStream(device_.device())->TakeOver(ring(), kPeriod * 2), FailsWith(EIO));
+}
+
+TEST_F(DmacStreamTest, RefusesWhatTheDeviceCannotDo) {
+  EXPECT_THAT(stream_->Start({ring().memory.first(63), ring().iova}, kPeriod), FailsWith(EINVAL));
+  EXPECT_THAT(stream_->Start({{}, ring().iova}, kPeriod), FailsWith(EINVAL));
+  EXPECT_THAT(stream_->Start({ring().memory, ring().iova + 64}, kPeriod), FailsWith(EINVAL));
+  EXPECT_THAT(stream_->Start(ring(), microseconds(0)), FailsWith(EINVAL));
+  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  EXPECT_THAT(stream_->Start(ring(), kPeriod), FailsWith(EBUSY));
+}
+
+TEST_F(DmacStreamTest, TellsADeviceThatIsGone) {
+  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  SetFaults(Faults::kAllOnes);
+  EXPECT_THAT(stream_->Count(), FailsWith(ENODEV));
+  EXPECT_THAT(stream_->Stop(Soon()), FailsWith(ENODEV));
+}
+
+TEST_F(DmacStreamTest, KnowsAnEntryFromRubbish) {
+  StreamRecord record{.number = 5, .time = 7, .complement = ~std::uint64_t{5}};
+  const auto bytes = std::as_bytes(std::span(&record, 1));
+  EXPECT_EQ(stream_->ReadSlot(bytes), (StreamEntry{5, std::chrono::nanoseconds(7)}));
+  record.zeros[4] = 1;
+  EXPECT_EQ(stream_->ReadSlot(bytes), std::nullopt);
+  record.zeros[4] = 0;
+  record.complement = 5;
+  EXPECT_EQ(stream_->ReadSlot(bytes), std::nullopt);
+  EXPECT_EQ(stream_->ReadSlot(bytes.first(32)), std::nullopt);
+}
+
+}  // namespace
+}  // namespace carryover::dmac
