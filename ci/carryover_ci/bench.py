@@ -20,6 +20,7 @@ from carryover_ci.cache import cache_root
 from carryover_ci.image import build_image, joined_images
 from carryover_ci.kernel import (
     REFERENCE_HELP,
+    STREAM_HELP,
     KernelChoice,
     add_kernel_options,
     kernel_choice,
@@ -49,6 +50,9 @@ _VTD = {
 }
 
 REFERENCE_CLAIMS = ("memory", "file")
+# Not `file`: its tests are of devices that are reset at the kexec.
+STREAM_CLAIMS = ("memory", "mapping", "stream")
+STREAM_TARGET = ROOT / "ci" / "streams.yaml"
 
 _ANOTHER_ABI = ROOT / "ci" / "kernel" / "variants" / "luo-another-version.patch"
 
@@ -91,7 +95,6 @@ class Bench:
             "CARRYOVER_PROGRAM": str(self.program),
             "CARRYOVER_MODEL": str(model_of(self.program)),
         }
-
 
     def _clock(self) -> str:
         """An emulated machine has this one's time stamp counter, which it should not measure: at a
@@ -171,10 +174,16 @@ def _main() -> None:
     parser = argparse.ArgumentParser(prog="ci/bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--qemu", metavar="BINARY", help="a QEMU of your own")
     add_kernel_options(parser, "kernel-")
-    parser.add_argument(
+    series = parser.add_mutually_exclusive_group()
+    series.add_argument(
         "--reference",
         action="store_true",
         help=f"{REFERENCE_HELP}; its claims are tested",
+    )
+    series.add_argument(
+        "--stream",
+        action="store_true",
+        help=f"{STREAM_HELP}; its claims are tested, on the devices of ci/streams.yaml",
     )
     parser.add_argument(
         "--memory", metavar="SIZE", help="of the target (default: 2G, with --debug 6G)"
@@ -234,6 +243,11 @@ def _main() -> None:
     if arguments.reference:
         kernel = kernel.as_reference()
         for_pytest += [f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS]
+    if arguments.stream:
+        kernel = kernel.as_streaming()
+        for_pytest += [f"--carryover-claim={claim}" for claim in STREAM_CLAIMS]
+        if not any(word.split("=")[0] in ("--target", "--lg-env") for word in for_pytest):
+            for_pytest += [f"--target={STREAM_TARGET}"]
     if arguments.debug:
         kernel = replace(kernel, fragments=[*kernel.fragments, _DEBUG_CONFIG])
         for_pytest += _DEBUG_OPTIONS

@@ -27,7 +27,7 @@ def test_the_iommu_has_a_mode(mode: str, properties: str) -> None:
     assert bench.environment()["CARRYOVER_VTD"] == properties
 
 
-@pytest.mark.parametrize("name", ["bench", "bridges", "drivers"])
+@pytest.mark.parametrize("name", ["bench", "bridges", "drivers", "streams"])
 def test_every_environment_has_the_iommu_in_the_mode_that_was_asked_for(name: str) -> None:
     text = (ROOT / "ci" / f"{name}.yaml").read_text()
     assert text.count("-device intel-iommu") == 1
@@ -45,7 +45,7 @@ def test_an_emulated_kernel_is_told_how_fast_its_clock_runs() -> None:
     assert replace(bench, accelerator="kvm").environment()["CARRYOVER_CLOCK"] == "tsc=reliable"
 
 
-@pytest.mark.parametrize("name", ["bench", "bridges", "drivers"])
+@pytest.mark.parametrize("name", ["bench", "bridges", "drivers", "streams"])
 def test_every_kernel_of_an_environment_is_told(name: str) -> None:
     lines = (ROOT / "ci" / f"{name}.yaml").read_text().splitlines()
     kernels = [line for line in lines if "liveupdate=on" in line]

@@ -47,6 +47,15 @@ Result<void> Iommufd::Unmap(Iova iova, std::size_t size) {
   return {};
 }
 
+Result<std::uint32_t> Iommufd::AllocatePageTable(std::uint32_t device_id) {
+  iommu_hwpt_alloc alloc{};
+  alloc.size = sizeof(alloc);
+  alloc.dev_id = device_id;
+  alloc.pt_id = ioas_;
+  if (ioctl(fd_.get(), IOMMU_HWPT_ALLOC, &alloc) != 0) return FailErrno("IOMMU_HWPT_ALLOC");
+  return alloc.out_hwpt_id;
+}
+
 Result<std::vector<IovaRange>> Iommufd::UsableRanges() const {
   std::vector<iommu_iova_range> ranges(16);
   for (;;) {

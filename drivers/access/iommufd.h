@@ -22,6 +22,11 @@ class Iommufd : public Iommu {
   [[nodiscard]] std::size_t PageSize() const override { return 4096; }
   [[nodiscard]] std::string_view name() const override { return "iommufd"; }
 
+  // An I/O page table with all that is mapped by now, for a device that is bound to this iommufd
+  // (`device_id` is what binding it gave); later mappings are added to it. It lives as long as this
+  // object. Errors: EINVAL (something is mapped where the device's IOMMU cannot).
+  [[nodiscard]] Result<std::uint32_t> AllocatePageTable(std::uint32_t device_id);
+
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] std::uint32_t ioas() const { return ioas_; }
 

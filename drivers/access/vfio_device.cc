@@ -124,23 +124,50 @@ Result<std::unique_ptr<VfioPciDevice>> VfioPciDevice::Open(const PciAddress& add
   return device;
 }
 
-Result<std::unique_ptr<VfioPciDevice>> VfioPciDevice::FromCdev(UniqueFd device_fd,
-                                                               std::shared_ptr<Iommufd> iommu) {
+Result<std::unique_ptr<VfioPciDevice>> VfioPciDevice::FromCdevUnattached(
+    UniqueFd device_fd, std::shared_ptr<Iommufd> iommu) {
   vfio_device_bind_iommufd bind{};
   bind.argsz = sizeof(bind);
   bind.iommufd = iommu->fd();
   if (ioctl(device_fd.get(), VFIO_DEVICE_BIND_IOMMUFD, &bind) != 0) {
     return FailErrno("VFIO_DEVICE_BIND_IOMMUFD");
   }
-  vfio_device_attach_iommufd_pt attach{};
-  attach.argsz = sizeof(attach);
-  attach.pt_id = iommu->ioas();
-  if (ioctl(device_fd.get(), VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) != 0) {
-    return FailErrno("VFIO_DEVICE_ATTACH_IOMMUFD_PT");
-  }
   std::unique_ptr<VfioPciDevice> device(new VfioPciDevice(std::move(device_fd), std::move(iommu)));
+  device->iommufd_id_ = bind.out_devid;
   if (auto read = device->ReadIdentity(); !read) return std::unexpected(read.error());
   return device;
+}
+
+Result<std::unique_ptr<VfioPciDevice>> VfioPciDevice::FromCdev(UniqueFd device_fd,
+                                                               std::shared_ptr<Iommufd> iommu) {
+  auto device = FromCdevUnattached(std::move(device_fd), std::move(iommu));
+  if (!device) return device;
+  if (auto attached = (*device)->Attach(); !attached) return std::unexpected(attached.error());
+  return device;
+}
+
+Result<void> VfioPciDevice::Attach() {
+  const auto iommu = std::dynamic_pointer_cast<Iommufd>(iommu_);
+  if (!iommu) return Fail(EINVAL, "the device was opened in another IOMMU mode");
+  return AttachTo(iommu->ioas());
+}
+
+Result<void> VfioPciDevice::AttachFilled() {
+  const auto iommu = std::dynamic_pointer_cast<Iommufd>(iommu_);
+  if (!iommu) return Fail(EINVAL, "the device was opened in another IOMMU mode");
+  const auto table = iommu->AllocatePageTable(iommufd_id_);
+  if (!table) return std::unexpected(table.error());
+  return AttachTo(*table);
+}
+
+Result<void> VfioPciDevice::AttachTo(std::uint32_t table) {
+  vfio_device_attach_iommufd_pt attach{};
+  attach.argsz = sizeof(attach);
+  attach.pt_id = table;
+  if (ioctl(fd_.get(), VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) != 0) {
+    return FailErrno("VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+  }
+  return {};
 }
 
 Result<void> VfioPciDevice::ReadIdentity() {

@@ -46,6 +46,16 @@ class VfioPciDevice final : public PciDevice {
   // live update: binds it to `iommu` and attaches it.
   [[nodiscard]] static Result<std::unique_ptr<VfioPciDevice>> FromCdev(
       UniqueFd device, std::shared_ptr<Iommufd> iommu);
+  // Only binds it. A device that the previous kernel left running goes on with DMA in the mappings
+  // of that kernel.
+  [[nodiscard]] static Result<std::unique_ptr<VfioPciDevice>> FromCdevUnattached(
+      UniqueFd device, std::shared_ptr<Iommufd> iommu);
+  // Then attaches it to the address space. Errors: EINVAL (the mode is another, or the device runs:
+  // it would have an empty page table first, and that filled later).
+  [[nodiscard]] Result<void> Attach();
+  // Or attaches it to a page table that has all that is mapped by now. Errors: EINVAL (something is
+  // missing of what the previous kernel had mapped, or the mode is another).
+  [[nodiscard]] Result<void> AttachFilled();
 
   ~VfioPciDevice() override = default;
 
@@ -71,6 +81,8 @@ class VfioPciDevice final : public PciDevice {
  private:
   VfioPciDevice(UniqueFd fd, std::shared_ptr<Iommu> iommu)
       : iommu_(std::move(iommu)), fd_(std::move(fd)) {}
+  // VFIO_DEVICE_ATTACH_IOMMUFD_PT with an address space or a page table.
+  [[nodiscard]] Result<void> AttachTo(std::uint32_t table);
   [[nodiscard]] Result<void> ReadIdentity();
 
   struct Region {
@@ -82,6 +94,7 @@ class VfioPciDevice final : public PciDevice {
 
   std::shared_ptr<Iommu> iommu_;  // outlives the device file: closing order matters to VFIO
   UniqueFd fd_;
+  std::uint32_t iommufd_id_ = 0;  // what an iommufd calls the device
   PciId id_;
   Region config_;
   std::array<bool, 5> enabled_{};  // by InterruptKind

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The claims `mapping` and `stream`: a device goes on with DMA while there is no kernel, in the
+// mappings that it had, and not an entry of its stream is lost. The device files of these tests are
+// their own. Source: drivers/iommu/intel/handover.c and inherited.c of the reference kernel
+// (ci/kernel/patches).
+#include "fixtures/stream/stream_continuity.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "drivers/access/result_matchers.h"
+
+namespace carryover {
+namespace {
+
+using std::chrono::microseconds;
+
+constexpr std::size_t kKiB = 1024;
+constexpr std::size_t kMiB = 1024 * kKiB;
+
+// The listed devices of dmac that are for these tests: those before are reset by others.
+constexpr unsigned kOfStream = 2;
+constexpr unsigned kOfFastStream = 3;
+constexpr unsigned kOfChain = 4;
+constexpr unsigned kOfMapping = 5;
+
+class DmacStream : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{
+      .claim = Claim::kStream, .driver = "dmac", .devices = kOfStream + 1};
+
+ protected:
+  DmacStream() : StreamContinuity("dmac", kOfStream) {}
+};
+
+CONTINUITY_TEST(DmacStream, GoesOn, StreamCarried,
+                "A device that writes an entry every millisecond loses none: across the kexec, "
+                "binding, retrieving its file, and attaching it to a new iommufd")
+ARM(DmacStream, GoesOn) { ArmStream(4 * kMiB, microseconds(1000), record); }
+VERIFY(DmacStream, GoesOn) { VerifyStream(record); }
+
+class DmacFastStream : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{
+      .claim = Claim::kStream, .driver = "dmac", .devices = kOfFastStream + 1};
+
+ protected:
+  DmacFastStream() : StreamContinuity("dmac", kOfFastStream) {}
+};
+
+CONTINUITY_TEST(DmacFastStream, GoesOn, StreamCarried, "The same with 5000 entries a second")
+ARM(DmacFastStream, GoesOn) { ArmStream(8 * kMiB, microseconds(200), record); }
+VERIFY(DmacFastStream, GoesOn) { VerifyStream(record); }
+
+class DmacStreamGenerations : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{
+      .claim = Claim::kStream, .driver = "dmac", .devices = kOfChain + 1};
+
+ protected:
+  DmacStreamGenerations() : StreamContinuity("dmac", kOfChain) {}
+
+  [[nodiscard]] bool is_last() const {
+    return generation() >= FindContinuityTest(TestName())->generations;
+  }
+};
+
+CONTINUITY_CHAIN(DmacStreamGenerations, KexecAfterKexec, StreamCarried, 2,
+                 "One stream runs through several kexecs, and loses none")
+ARM(DmacStreamGenerations, KexecAfterKexec) { ArmStream(4 * kMiB, microseconds(1000), record); }
+VERIFY(DmacStreamGenerations, KexecAfterKexec) {
+  if (is_last()) {
+    VerifyStream(record);
+  } else {
+    VerifyStreamGoesOn(record);
+  }
+}
+CARRY(DmacStreamGenerations, KexecAfterKexec) { CarryStream(record); }
+
+class DmacMapping : public FileContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{
+      .claim = Claim::kMapping, .driver = "dmac", .devices = kOfMapping + 1};
+
+ protected:
+  DmacMapping() : FileContinuity("dmac", kOfMapping) {}
+
+  // The destination is overwritten before, and has the source's pattern after.
+  void ExpectCopies(const GuardedMemory& source, const GuardedMemory& destination,
+                    const DmaCopyRecord& record) {
+    std::ranges::fill(destination.payload(), std::byte{0xdb});
+    ASSERT_OK(dma().Copy(
+        {record.source.payload_iova(), record.destination.payload_iova(), source.payload_size()}));
+    ExpectPattern(destination, record.key, record.destination.iova, "destination");
+    ExpectPattern(source, record.key, record.source.iova, "source");
+    ExpectGuards(source, "source");
+    ExpectGuards(destination, "destination");
+  }
+};
+
+struct MappingRecord {
+  DmaCopyRecord copy;
+  std::uint64_t region_token;
+  Iova region_iova;
+};
+
+CONTINUITY_TEST(DmacMapping, IsUsedBeforeAnythingIsMapped, MappingRecord,
+                "A driver that was saved is attached, and the device copies by the IOVAs of the "
+                "previous kernel, before it is attached to page tables of this one, after others "
+                "were refused that lack its mappings, and with those that have them")
+ARM(DmacMapping, IsUsedBeforeAnythingIsMapped) {
+  ASSERT_OK(dma().device().StopShared());
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region,
+                       DmaMemory::Create(dma().device().traits().region_size, PageKind::kBase));
+  ASSERT_OK(region.Prefault());
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(64 * kKiB));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(64 * kKiB));
+  record.region_iova = 64 * kMiB;
+  ASSERT_OK(dma().StartIn(region, record.region_iova));
+  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
+  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
+  record.copy.key = NewKey();
+  ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.copy.key, to));
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.copy.source));
+  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.copy.destination));
+  ASSERT_OK(dma().driver().Save());
+  ASSERT_OK_AND_ASSIGN(record.region_token, Preserve(region.fd()));
+  Keep(dma().TakeDriver());
+  Keep(dma().TakeMappings());
+}
+VERIFY(DmacMapping, IsUsedBeforeAnythingIsMapped) {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kRetrieved));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, RetrieveMemory(record.region_token));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, RetrieveGuarded(record.copy.source));
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, RetrieveGuarded(record.copy.destination));
+  carried().SetMappings({{.iova = record.region_iova, .memory = &region},
+                         {.iova = record.copy.source.iova, .memory = &source.memory()},
+                         {.iova = record.copy.destination.iova, .memory = &destination.memory()}});
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kBound));
+  ASSERT_OK(dma().AttachIn(region, record.region_iova));
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(source, destination, record.copy));
+  ASSERT_OK_AND_ASSIGN(VfioPciDevice* const file, VfioDeviceOf(dma().device()));
+  EXPECT_THAT(file->Attach(), FailsWith(EINVAL)) << "page tables with nothing in them";
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(source, destination, record.copy));
+  ASSERT_OK(file->AttachFilled());
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(source, destination, record.copy));
+  EXPECT_OK(dma().Stop());
+}
+
+}  // namespace
+}  // namespace carryover
