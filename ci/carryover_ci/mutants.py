@@ -2,10 +2,11 @@
 """ci/mutants: kernels that are broken on purpose, and the tests that notice.
 
 Builds the reference kernel (ci/bench --reference) with each patch of ci/kernel/mutants on top, one
-after the other, runs on it the tests that the patch names as its killers (its line Killed-by), and
+after the other, or that of ci/bench --stream if the patch has a line "Kernel: stream". Runs on it
+the tests that the patch names as its killers (its line Killed-by), and
 prints who killed what. If none of them does, the suite is run until the first test that does not
 pass: a kill by chance, which says little and counts as an error. The whole suite is run on the
-reference kernel itself before: a test that does not pass on it proves nothing. The table is kept in
+kernel that is not broken before: a test that does not pass on it proves nothing. The table is in
 out/mutants/table.json; what has not changed since, the tests included, is not tried again unless it
 is named.
 Exit status 1 if a mutant survives, is killed by chance, does not build or does not boot: nothing is
@@ -25,10 +26,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from carryover_ci.bench import REFERENCE_CLAIMS, Bench, prepare, runner_command
+from carryover_ci.bench import (
+    REFERENCE_CLAIMS,
+    STREAM_CLAIMS,
+    STREAM_TARGET,
+    Bench,
+    prepare,
+    runner_command,
+)
 from carryover_ci.cache import content_key, write_whole
 from carryover_ci.image import build_image
-from carryover_ci.kernel import REFERENCE_CONFIG, KernelChoice
+from carryover_ci.kernel import REFERENCE_CONFIG, STREAM_CONFIG, KernelChoice
 from carryover_ci.kernel_build import build_kernel, keep_log
 from carryover_ci.kernel_source import kernel_source
 from carryover_ci.program import ROOT, tests_of
@@ -43,7 +51,33 @@ _KILLERS = re.compile(r"^Killed-by: (.+)$", re.MULTILINE)
 _OPTIONS = re.compile(r"^Bench-options: (.+)$", re.MULTILINE)
 _CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
 _PHASES = ("kexec", "verify")  # of the runner's journal, in which no test need be running
-_REFERENCE = "reference"  # names the trial of no mutant
+_KERNEL = re.compile(r"^Kernel: (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A kernel that mutants break. Its name is that of the trial of no mutant, too."""
+
+    name: str
+    choice: KernelChoice
+    fragments: tuple[Path, ...]
+    options: tuple[str, ...]  # of the runner: what the kernel claims, and where
+
+
+def _claims(claims: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"--carryover-claim={claim}" for claim in claims)
+
+
+_REFERENCE = Broken(
+    "reference", KernelChoice().as_reference(), (REFERENCE_CONFIG,), _claims(REFERENCE_CLAIMS)
+)
+_STREAM = Broken(
+    "stream",
+    KernelChoice().as_streaming(),
+    (REFERENCE_CONFIG, STREAM_CONFIG),
+    (*_claims(STREAM_CLAIMS), f"--target={STREAM_TARGET}"),
+)
+_BROKEN = {broken.name: broken for broken in (_REFERENCE, _STREAM)}
 
 
 class Fate(enum.Enum):
@@ -66,6 +100,7 @@ class Mutant:
     options: tuple[str, ...] = ()  # of ci/bench, without which it cannot be seen
     # "Suite.Test", whose rule is broken; none for a kernel that dies whatever is tested.
     killed_by: tuple[str, ...] = ()
+    kernel: Broken = _REFERENCE
 
     @classmethod
     def read(cls, patch: Path) -> "Mutant":
@@ -75,12 +110,16 @@ class Mutant:
         if not subject:
             raise Failure(f"{patch}: has no line 'Subject: ' that says what it breaks")
         options = _OPTIONS.search(text)
+        kernel = _KERNEL.search(text)
+        if kernel and kernel[1] not in _BROKEN:
+            raise Failure(f"{patch}: Kernel: there is no kernel {kernel[1]}: {', '.join(_BROKEN)}")
         return cls(
             patch.stem,
             patch,
             subject[1],
             tuple(shlex.split(options[1]) if options else ()),
             tuple(name for line in _KILLERS.findall(text) for name in line.split()),
+            _BROKEN[kernel[1]] if kernel else _REFERENCE,
         )
 
 
@@ -156,18 +195,17 @@ def _build(mutant: Mutant, log: Path, progress: Progress) -> Path | None:
     """The mutant's kernel; None if it does not build, and `log` says why."""
     source = kernel_source(None, None, [mutant.patch], progress, reference=True)
     try:
-        return build_kernel(source, [REFERENCE_CONFIG], os.cpu_count() or 1, progress)
+        return build_kernel(source, [*mutant.kernel.fragments], os.cpu_count() or 1, progress)
     except Failure as failure:
         keep_log(failure, source, log)
         return None
 
 
-def _run(bench: Bench, out: Path, progress: Progress, *more: str) -> Path:
+def _run(bench: Bench, kernel: Broken, out: Path, progress: Progress, *more: str) -> Path:
     """Runs the suite as ci/bench does, with its results in `out`; returns the log."""
     results = out / "results.jsonl"
     results.unlink(missing_ok=True)
-    arguments = [f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS]
-    arguments += ["--carryover-out", str(out), "--carryover-reruns", "0", *more]
+    arguments = [*kernel.options, "--carryover-out", str(out), "--carryover-reruns", "0", *more]
     environment = {**os.environ, **bench.environment()}
     command = runner_command(bench, arguments)
     _, log = run_in(out, command, environment, out.name, progress)
@@ -176,15 +214,16 @@ def _run(bench: Bench, out: Path, progress: Progress, *more: str) -> Path:
     return log
 
 
-def try_reference(bench: Bench, key: str, progress: Progress) -> Trial:
+def try_unbroken(bench: Bench, kernel: Broken, key: str, progress: Progress) -> Trial:
     """Runs the suite on the kernel that is not broken; Failure if a test does not pass."""
-    out = _OUT / _REFERENCE
+    out = _OUT / kernel.name
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    log = _run(bench, out, progress)
+    image = build_image(bench.program, kernel.choice.build(progress))
+    log = _run(replace(bench, image=image), kernel, out, progress)
     if bad := RunResults.read(out).bad():
         raise Failure(
-            "the tests do not pass on the reference kernel, so they prove nothing: "
+            f"the tests do not pass on the {kernel.name} kernel, so they prove nothing: "
             f"{', '.join(bad[:3])}; see {log}"
         )
     seconds = round(time.monotonic() - started, 1)
@@ -200,7 +239,7 @@ def _try_on(
     bench: Bench, mutant: Mutant, out: Path, progress: Progress, *more: str
 ) -> tuple[Fate, list[str], Path]:
     """Runs tests on the mutant's kernel; returns its fate, its killers and the log."""
-    log = _run(bench, out, progress, *mutant.options, *more)
+    log = _run(bench, mutant.kernel, out, progress, *mutant.options, *more)
     lines = json_lines(out / "results.jsonl")
     results = [line for line in lines if line["event"] == "result"]
     faults = kernel_faults(lines)
@@ -280,6 +319,11 @@ def _mutants(names: list[str]) -> list[Mutant]:
     return [Mutant.read(found[name]) for name in names or found]
 
 
+def _kernels(mutants: Sequence[Mutant]) -> list[Broken]:
+    """Those that the mutants break, each once."""
+    return [kernel for kernel in _BROKEN.values() if any(m.kernel is kernel for m in mutants)]
+
+
 def _inputs() -> list[Path]:
     """What a trial depends on beside its mutant: the kernel that is broken, and the tests."""
     kernel = [file for file in (ROOT / "ci" / "kernel").rglob("*") if file.parent != _MUTANTS]
@@ -339,8 +383,10 @@ def _main() -> None:
         progress = Progress()
         bench = prepare(KernelChoice().as_reference(), None, progress)
         check_killers(wanted, {test["name"] for test in tests_of(bench.program)})
-        if _REFERENCE not in known or known[_REFERENCE].key != common:
-            known[_REFERENCE] = try_reference(bench, common, progress)
+        for kernel in _kernels(wanted):
+            if kernel.name in known and known[kernel.name].key == common:
+                continue
+            known[kernel.name] = try_unbroken(bench, kernel, common, progress)
             _remember(known)
     for mutant in wanted:
         known[mutant.name] = trial = try_mutant(
@@ -352,7 +398,9 @@ def _main() -> None:
     shown = {mutant.name: known[mutant.name] for mutant in mutants}
     sys.stdout.write(f"\n{table(shown)}\n")
     if not arguments.names and all(trial.whole for trial in shown.values()):
-        idle = idle_tests(list(RunResults.read(_OUT / _REFERENCE).verdicts), list(shown.values()))
+        kernels = _kernels(mutants)
+        ran = [name for k in kernels for name in RunResults.read(_OUT / k.name).verdicts]
+        idle = idle_tests(list(dict.fromkeys(ran)), list(shown.values()))
         sys.stdout.write(f"{len(idle)} tests killed none of them\n")
         sys.stdout.writelines(f"  {name}\n" for name in idle)
     sys.exit(0 if all(trial.fate is Fate.KILLED for trial in shown.values()) else 1)

@@ -81,7 +81,7 @@ def test_one_that_does_not_build_keeps_no_other_from_being_tried(
     monkeypatch.setattr(mutants, "_OUT", tmp_path / "out")
     monkeypatch.setattr(mutants, "_inputs", list)
     monkeypatch.setattr(
-        mutants, "try_reference", lambda _b, key, _p: Trial(key, Fate.SURVIVED, "", [], 1.0, "")
+        mutants, "try_unbroken", lambda _b, _k, key, _p: Trial(key, Fate.SURVIVED, "", [], 1.0, "")
     )
     monkeypatch.setattr(mutants, "prepare", lambda *_: BENCH)
     monkeypatch.setattr(mutants, "tests_of", lambda _: [{"name": "A.B"}])

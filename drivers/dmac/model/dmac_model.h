@@ -70,7 +70,7 @@ class DmacModel final : public DeviceModel {
   std::uint64_t fault_count_ = 0;
   Clock::time_point rogue_due_;
   bool must_write_back_ = false;
-  bool busy_ = false;        // with a descriptor
+  bool busy_ = false;  // with a descriptor
   bool writing_record_ = false;
   std::uint64_t epoch_ = 0;  // resets so far: what was begun before one is not ended after it
   std::multimap<Clock::time_point, unsigned> interrupts_;  // vectors, by when they are due
