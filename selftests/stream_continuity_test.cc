@@ -8,8 +8,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "drivers/access/result_matchers.h"
 
 namespace carryover {
@@ -26,14 +24,17 @@ constexpr unsigned kOfFastStream = 3;
 constexpr unsigned kOfChain = 4;
 constexpr unsigned kOfMapping = 5;
 
-class DmacStream : public StreamContinuity {
+template <unsigned index>
+class StreamOfDmac : public StreamContinuity {
  public:
   static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "dmac", .devices = kOfStream + 1};
+      .claim = Claim::kStream, .driver = "dmac", .devices = index + 1};
 
  protected:
-  DmacStream() : StreamContinuity("dmac", kOfStream) {}
+  StreamOfDmac() : StreamContinuity("dmac", index) {}
 };
+
+class DmacStream : public StreamOfDmac<kOfStream> {};
 
 CONTINUITY_TEST(DmacStream, GoesOn, StreamCarried,
                 "A device that writes an entry every millisecond loses none: across the kexec, "
@@ -41,37 +42,19 @@ CONTINUITY_TEST(DmacStream, GoesOn, StreamCarried,
 ARM(DmacStream, GoesOn) { ArmStream(4 * kMiB, microseconds(1000), record); }
 VERIFY(DmacStream, GoesOn) { VerifyStream(record); }
 
-class DmacFastStream : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "dmac", .devices = kOfFastStream + 1};
-
- protected:
-  DmacFastStream() : StreamContinuity("dmac", kOfFastStream) {}
-};
+class DmacFastStream : public StreamOfDmac<kOfFastStream> {};
 
 CONTINUITY_TEST(DmacFastStream, GoesOn, StreamCarried, "The same with 5000 entries a second")
 ARM(DmacFastStream, GoesOn) { ArmStream(8 * kMiB, microseconds(200), record); }
 VERIFY(DmacFastStream, GoesOn) { VerifyStream(record); }
 
-class DmacStreamGenerations : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "dmac", .devices = kOfChain + 1};
-
- protected:
-  DmacStreamGenerations() : StreamContinuity("dmac", kOfChain) {}
-
-  [[nodiscard]] bool is_last() const {
-    return generation() >= FindContinuityTest(TestName())->generations;
-  }
-};
+class DmacStreamGenerations : public StreamOfDmac<kOfChain> {};
 
 CONTINUITY_CHAIN(DmacStreamGenerations, KexecAfterKexec, StreamCarried, 2,
                  "One stream runs through several kexecs, and loses none")
 ARM(DmacStreamGenerations, KexecAfterKexec) { ArmStream(4 * kMiB, microseconds(1000), record); }
 VERIFY(DmacStreamGenerations, KexecAfterKexec) {
-  if (is_last()) {
+  if (IsLastGeneration()) {
     VerifyStream(record);
   } else {
     VerifyStreamGoesOn(record);
@@ -86,18 +69,6 @@ class DmacMapping : public FileContinuity {
 
  protected:
   DmacMapping() : FileContinuity("dmac", kOfMapping) {}
-
-  // The destination is overwritten before, and has the source's pattern after.
-  void ExpectCopies(const GuardedMemory& source, const GuardedMemory& destination,
-                    const DmaCopyRecord& record) {
-    std::ranges::fill(destination.payload(), std::byte{0xdb});
-    ASSERT_OK(dma().Copy(
-        {record.source.payload_iova(), record.destination.payload_iova(), source.payload_size()}));
-    ExpectPattern(destination, record.key, record.destination.iova, "destination");
-    ExpectPattern(source, record.key, record.source.iova, "source");
-    ExpectGuards(source, "source");
-    ExpectGuards(destination, "destination");
-  }
 };
 
 struct MappingRecord {
@@ -119,12 +90,7 @@ ARM(DmacMapping, IsUsedBeforeAnythingIsMapped) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(64 * kKiB));
   record.region_iova = 64 * kMiB;
   ASSERT_OK(dma().StartIn(region, record.region_iova));
-  ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-  ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
-  record.copy.key = NewKey();
-  ASSERT_NO_FATAL_FAILURE(CopyPattern(source, from, record.copy.key, to));
-  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(source, from, record.copy.source));
-  ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.copy.destination));
+  ASSERT_NO_FATAL_FAILURE(CopyBetweenGuards(source, destination, record.copy));
   ASSERT_OK(dma().driver().Save());
   ASSERT_OK_AND_ASSIGN(record.region_token, Preserve(region.fd()));
   Keep(dma().TakeDriver());
@@ -138,14 +104,16 @@ VERIFY(DmacMapping, IsUsedBeforeAnythingIsMapped) {
   carried().SetMappings({{.iova = record.region_iova, .memory = &region},
                          {.iova = record.copy.source.iova, .memory = &source.memory()},
                          {.iova = record.copy.destination.iova, .memory = &destination.memory()}});
+  const CopySide from{source, record.copy.source, "source"};
+  const CopySide to{destination, record.copy.destination, "destination"};
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kBound));
   ASSERT_OK(dma().AttachIn(region, record.region_iova));
-  ASSERT_NO_FATAL_FAILURE(ExpectCopies(source, destination, record.copy));
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(from, to, record.copy.key));
   ASSERT_OK_AND_ASSIGN(VfioPciDevice* const file, VfioDeviceOf(dma().device()));
   EXPECT_THAT(file->Attach(), FailsWith(EINVAL)) << "page tables with nothing in them";
-  ASSERT_NO_FATAL_FAILURE(ExpectCopies(source, destination, record.copy));
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(from, to, record.copy.key));
   ASSERT_OK(file->AttachFilled());
-  ASSERT_NO_FATAL_FAILURE(ExpectCopies(source, destination, record.copy));
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(from, to, record.copy.key));
   EXPECT_OK(dma().Stop());
 }
 
