@@ -49,10 +49,18 @@ _VTD = {
     "first-stage": (",scalable-mode=on,fsts=on", "intel_iommu=sm_on"),
 }
 
-REFERENCE_CLAIMS = ("memory", "file")
+
+def _claims(*claims: str) -> tuple[str, ...]:
+    return tuple(f"--carryover-claim={claim}" for claim in claims)
+
+
+# Of the runner: what the kernels claim, and where.
+REFERENCE_OPTIONS = _claims("memory", "file")
 # Not `file`: its tests are of devices that are reset at the kexec.
-STREAM_CLAIMS = ("memory", "mapping", "stream")
-STREAM_TARGET = ROOT / "ci" / "streams.yaml"
+STREAM_OPTIONS = (
+    *_claims("memory", "mapping", "stream"),
+    f"--target={ROOT / 'ci' / 'streams.yaml'}",
+)
 
 _ANOTHER_ABI = ROOT / "ci" / "kernel" / "variants" / "luo-another-version.patch"
 
@@ -242,12 +250,10 @@ def _main() -> None:
     kernel = kernel_choice(arguments, "kernel-")
     if arguments.reference:
         kernel = kernel.as_reference()
-        for_pytest += [f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS]
+        for_pytest += REFERENCE_OPTIONS
     if arguments.stream:
         kernel = kernel.as_streaming()
-        for_pytest += [f"--carryover-claim={claim}" for claim in STREAM_CLAIMS]
-        if not any(word.split("=")[0] in ("--target", "--lg-env") for word in for_pytest):
-            for_pytest += [f"--target={STREAM_TARGET}"]
+        for_pytest = [*STREAM_OPTIONS, *for_pytest]  # another target comes later, and counts
     if arguments.debug:
         kernel = replace(kernel, fragments=[*kernel.fragments, _DEBUG_CONFIG])
         for_pytest += _DEBUG_OPTIONS
@@ -263,9 +269,10 @@ def _main() -> None:
     bench = replace(bench, memory=memory, vtd=arguments.vtd)
     if arguments.runner_tests:
         bench = with_versions(bench, kernel_choice(arguments, "kernel-"), progress)
-    os.environ.update(bench.environment())
+    environment = bench.environment()
+    os.environ.update(environment)
     if arguments.setup_only:
-        for name, value in bench.environment().items():
+        for name, value in environment.items():
             sys.stdout.write(f"export {name}={value}\n")
         return
     if arguments.repeat:

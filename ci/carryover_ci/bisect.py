@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from carryover_ci.accel import accelerator
-from carryover_ci.bench import REFERENCE_CLAIMS, Bench
+from carryover_ci.bench import REFERENCE_OPTIONS, Bench
 from carryover_ci.bisect_decision import BAD_VERDICTS, Answer, Rule, Run
 from carryover_ci.bisect_judge import Question, Verdict, judge
 from carryover_ci.bisect_kernel import CommitKernels
@@ -53,10 +53,7 @@ class Bisection:
         choice = kernel_choice(arguments, "kernel-")
         if arguments.reference:
             choice = choice.as_reference()
-            for_pytest = [
-                *(f"--carryover-claim={claim}" for claim in REFERENCE_CLAIMS),
-                *for_pytest,
-            ]
+            for_pytest = [*REFERENCE_OPTIONS, *for_pytest]
         self._kernels = CommitKernels(choice, self._progress)
         self._source = self._kernels.source(self.checkout)
         self._bench = self._tools(arguments, choice)

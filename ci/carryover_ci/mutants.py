@@ -3,12 +3,11 @@
 
 Builds the reference kernel (ci/bench --reference) with each patch of ci/kernel/mutants on top, one
 after the other, or that of ci/bench --stream if the patch has a line "Kernel: stream". Runs on it
-the tests that the patch names as its killers (its line Killed-by), and
-prints who killed what. If none of them does, the suite is run until the first test that does not
-pass: a kill by chance, which says little and counts as an error. The whole suite is run on the
-kernel that is not broken before: a test that does not pass on it proves nothing. The table is in
-out/mutants/table.json; what has not changed since, the tests included, is not tried again unless it
-is named.
+the tests that the patch names as its killers (its line Killed-by), and prints who killed what. If
+none of them does, the suite is run until the first test that does not pass: a kill by chance, which
+says little and counts as an error. The whole suite is run on the kernel that is not broken before:
+a test that does not pass on it proves nothing. The table is kept in out/mutants/table.json; what
+has not changed since, the tests included, is not tried again unless it is named.
 Exit status 1 if a mutant survives, is killed by chance, does not build or does not boot: nothing is
 proved by it then.
 """
@@ -27,16 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from carryover_ci.bench import (
-    REFERENCE_CLAIMS,
-    STREAM_CLAIMS,
-    STREAM_TARGET,
+    REFERENCE_OPTIONS,
+    STREAM_OPTIONS,
     Bench,
     prepare,
     runner_command,
 )
 from carryover_ci.cache import content_key, write_whole
 from carryover_ci.image import build_image
-from carryover_ci.kernel import REFERENCE_CONFIG, STREAM_CONFIG, KernelChoice
+from carryover_ci.kernel import KernelChoice
 from carryover_ci.kernel_build import build_kernel, keep_log
 from carryover_ci.kernel_source import kernel_source
 from carryover_ci.program import ROOT, tests_of
@@ -60,23 +58,11 @@ class Broken:
 
     name: str
     choice: KernelChoice
-    fragments: tuple[Path, ...]
     options: tuple[str, ...]  # of the runner: what the kernel claims, and where
 
 
-def _claims(claims: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"--carryover-claim={claim}" for claim in claims)
-
-
-_REFERENCE = Broken(
-    "reference", KernelChoice().as_reference(), (REFERENCE_CONFIG,), _claims(REFERENCE_CLAIMS)
-)
-_STREAM = Broken(
-    "stream",
-    KernelChoice().as_streaming(),
-    (REFERENCE_CONFIG, STREAM_CONFIG),
-    (*_claims(STREAM_CLAIMS), f"--target={STREAM_TARGET}"),
-)
+_REFERENCE = Broken("reference", KernelChoice().as_reference(), REFERENCE_OPTIONS)
+_STREAM = Broken("stream", KernelChoice().as_streaming(), STREAM_OPTIONS)
 _BROKEN = {broken.name: broken for broken in (_REFERENCE, _STREAM)}
 
 
@@ -194,8 +180,9 @@ def last_doing(events: list[dict[str, Any]], journal: list[dict[str, Any]]) -> s
 def _build(mutant: Mutant, log: Path, progress: Progress) -> Path | None:
     """The mutant's kernel; None if it does not build, and `log` says why."""
     source = kernel_source(None, None, [mutant.patch], progress, reference=True)
+    fragments = mutant.kernel.choice.fragments
     try:
-        return build_kernel(source, [*mutant.kernel.fragments], os.cpu_count() or 1, progress)
+        return build_kernel(source, fragments, os.cpu_count() or 1, progress)
     except Failure as failure:
         keep_log(failure, source, log)
         return None
