@@ -9,6 +9,7 @@ out/bench/.
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -170,6 +171,11 @@ def runner_command(bench: Bench, arguments: list[str]) -> list[str]:
     ]
 
 
+def exports(environment: dict[str, str]) -> str:
+    """Lines for a shell that set these variables."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+
+
 def runner_tests_command(_: Bench, arguments: list[str]) -> list[str]:
     """pytest on those of the runner's own tests that need the bench."""
     runner = ROOT / "runner"
@@ -272,8 +278,7 @@ def _main() -> None:
     environment = bench.environment()
     os.environ.update(environment)
     if arguments.setup_only:
-        for name, value in environment.items():
-            sys.stdout.write(f"export {name}={value}\n")
+        sys.stdout.write(exports(environment))
         return
     if arguments.repeat:
         good = repeat(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from carryover_ci.bench import Bench, runner_command
+from carryover_ci.bench import Bench, exports, runner_command
 from carryover_ci.program import ROOT
 
 
@@ -51,6 +51,14 @@ def test_every_kernel_of_an_environment_is_told(name: str) -> None:
     kernels = [line for line in lines if "liveupdate=on" in line]
     assert len(kernels) == 2
     assert all("$CARRYOVER_CLOCK" in line for line in kernels)
+
+
+def test_a_shell_is_told_values_of_several_words() -> None:
+    said = exports({"CLOCK": "tsc=reliable tsc_early_khz=1", "NAME": "it's"})
+    command = ["bash", "-c", f'{said} printf "%s|%s" "$CLOCK" "$NAME"']
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == (
+        "tsc=reliable tsc_early_khz=1|it's"
+    )
 
 
 def test_it_ends_in_carryover_run() -> None:
