@@ -1,33 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <fmt/format.h>
-#include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 
 #include <array>
-#include <memory>
 #include <sstream>
 
 #include "drivers/access/machine_use.h"
-#include "drivers/access/netlink_socket.h"
+#include "drivers/access/netlink_cache.h"
 
 namespace carryover {
 namespace {
-
-struct FreeCache {
-  void operator()(nl_cache* cache) const { nl_cache_free(cache); }
-};
-using Cache = std::unique_ptr<nl_cache, FreeCache>;
-
-template <typename Visit>
-void ForEach(const Cache& cache, Visit visit) {
-  for (nl_object* object = nl_cache_get_first(cache.get()); object != nullptr;
-       object = nl_cache_get_next(object)) {
-    visit(object);
-  }
-}
 
 // "CLIENT PORT SERVER PORT": the third word is the address that this side is reached by.
 std::string SshLocalAddress(const std::string& ssh_connection) {
@@ -58,29 +43,21 @@ bool IsDefault(rtnl_route* route) {
 Result<std::vector<Use>> InterfacesInUse(const std::string& ssh_connection) {
   auto socket = NetlinkSocket::Connect(NETLINK_ROUTE);
   if (!socket) return std::unexpected(socket.error());
-  nl_cache* raw = nullptr;
-  if (const int error = rtnl_link_alloc_cache(socket->get(), AF_UNSPEC, &raw); error < 0) {
-    return FailNetlink(error, "read the links");
-  }
-  const Cache links(raw);
-  if (const int error = rtnl_route_alloc_cache(socket->get(), AF_UNSPEC, 0, &raw); error < 0) {
-    return FailNetlink(error, "read the routes");
-  }
-  const Cache routes(raw);
-  if (const int error = rtnl_addr_alloc_cache(socket->get(), &raw); error < 0) {
-    return FailNetlink(error, "read the addresses");
-  }
-  const Cache addresses(raw);
+  const auto links = ReadLinks(*socket);
+  if (!links) return std::unexpected(links.error());
+  const auto routes = ReadRoutes(*socket);
+  if (!routes) return std::unexpected(routes.error());
+  const auto addresses = ReadAddresses(*socket);
+  if (!addresses) return std::unexpected(addresses.error());
 
   std::vector<Use> used;
   const auto add = [&](int index, const std::string& what) {
     std::array<char, 64> name{};
-    if (rtnl_link_i2name(links.get(), index, name.data(), name.size()) == nullptr) return false;
+    if (rtnl_link_i2name(links->get(), index, name.data(), name.size()) == nullptr) return false;
     used.push_back({name.data(), what});
     return true;
   };
-  ForEach(routes, [&](nl_object* object) {
-    auto* const route = reinterpret_cast<rtnl_route*>(object);
+  ForEachIn<rtnl_route>(*routes, [&](rtnl_route* route) {
     if (!IsDefault(route)) return;
     for (int i = 0; i < rtnl_route_get_nnexthops(route); ++i) {
       (void)add(rtnl_route_nh_get_ifindex(rtnl_route_nexthop_n(route, i)),
@@ -90,8 +67,7 @@ Result<std::vector<Use>> InterfacesInUse(const std::string& ssh_connection) {
   const std::string local = SshLocalAddress(ssh_connection);
   if (local.empty()) return used;
   bool found = false;
-  ForEach(addresses, [&](nl_object* object) {
-    auto* const address = reinterpret_cast<rtnl_addr*>(object);
+  ForEachIn<rtnl_addr>(*addresses, [&](rtnl_addr* address) {
     if (AddressText(rtnl_addr_get_local(address)) != local) return;
     found = add(rtnl_addr_get_ifindex(address), "carries the SSH connection") || found;
   });

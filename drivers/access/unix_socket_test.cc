@@ -7,20 +7,14 @@
 #include <fstream>
 
 #include "drivers/access/result_matchers.h"
+#include "drivers/access/temporary_folder.h"
 
 namespace carryover {
 namespace {
 
 class UnixSocketTest : public testing::Test {
  protected:
-  UnixSocketTest() {
-    std::string name = testing::TempDir() + "carryover-socket-XXXXXX";
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(UnixSocketTest, ConnectsToWhatIsBound) {

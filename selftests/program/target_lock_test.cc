@@ -7,7 +7,10 @@
 
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+
+#include "drivers/access/temporary_folder.h"
 
 namespace carryover {
 namespace {
@@ -18,14 +21,6 @@ using testing::IsEmpty;
 
 class TargetLockTest : public testing::Test {
  protected:
-  TargetLockTest() {
-    std::string folder = (std::filesystem::temp_directory_path() / "lock-XXXXXX").string();
-    folder_ = mkdtemp(folder.data());
-  }
-  ~TargetLockTest() override { std::filesystem::remove_all(folder_); }
-  TargetLockTest(const TargetLockTest&) = delete;
-  TargetLockTest& operator=(const TargetLockTest&) = delete;
-
   Result<TargetLock> Take(const std::string& owner) {
     return TargetLock::Take(owner, "arm", folder_);
   }
@@ -54,7 +49,8 @@ class TargetLockTest : public testing::Test {
     if (zombie != nullptr) *zombie = arm;
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  const std::filesystem::path folder_ = temporary_.path();
 };
 
 TEST_F(TargetLockTest, IsTakenByOne) {

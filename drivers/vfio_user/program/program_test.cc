@@ -5,7 +5,6 @@
 #include <sys/un.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -13,6 +12,7 @@
 #include "drivers/access/await_readable.h"
 #include "drivers/access/result_matchers.h"
 #include "drivers/access/spawned_program.h"
+#include "drivers/access/temporary_folder.h"
 #include "drivers/vfio_user/connection.h"
 #include "drivers/vfio_user/request.h"
 
@@ -25,13 +25,6 @@ Deadline Soon() { return Deadline::After(std::chrono::seconds(10)); }
 
 class ModelProgram : public testing::Test {
  protected:
-  ModelProgram() {
-    std::string name = testing::TempDir() + "carryover-model-XXXXXX";
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   [[nodiscard]] std::string Path(const char* name) const { return folder_ / name; }
   [[nodiscard]] std::string Text(const char* name) const {
     std::stringstream text;
@@ -95,7 +88,7 @@ class ModelProgram : public testing::Test {
     return {answer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
   std::optional<SpawnedProgram> program_;
 };
 
