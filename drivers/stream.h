@@ -24,7 +24,8 @@ struct StreamEntry {
   friend bool operator==(const StreamEntry&, const StreamEntry&) = default;
 };
 
-// The n-th entry goes into slot n modulo the number of slots.
+// The n-th entry goes into slot n modulo the number of slots. All that asks the device is ENODEV if
+// it is gone (all ones), and EIO if it is another.
 class Stream {
  public:
   virtual ~Stream() = default;

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from carryover_ci import kernel_config
 from carryover_ci.cache import cache_root, lock
-from carryover_ci.kernel import REFERENCE_CONFIG
+from carryover_ci.kernel import REFERENCE_CONFIG, STREAM_CONFIG
 from carryover_ci.kernel_build import asked_options, configure, make_command
 from carryover_ci.kernel_patches import PatchedTree, patches_for, touched_files
 from carryover_ci.kernel_source import KernelSource, kernel_source
@@ -50,7 +50,7 @@ def warnings(log: str) -> list[str]:
 def check_builds(source: KernelSource, series: list[Path], progress: Progress) -> None:
     """The kernel of `source` with the first patch, with the first two, and so on."""
     folder = source.tree.parent
-    asked = asked_options([REFERENCE_CONFIG])
+    asked = asked_options([REFERENCE_CONFIG, STREAM_CONFIG])
     with lock("kernel-check"):
         for number, patch in enumerate(series, 1):
             prepare = partial(_apply, PatchedTree(source.tree, folder), series[:number])

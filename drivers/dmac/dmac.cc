@@ -10,6 +10,7 @@
 #include "drivers/contract/contract_driver.h"
 #include "drivers/contract/poll.h"
 #include "drivers/dmac/dmac_stream.h"
+#include "drivers/dmac/identity.h"
 #include "drivers/dmac/registers.h"
 
 namespace carryover::dmac {
@@ -87,12 +88,7 @@ Result<void> DmacEngine::Open() {
 }
 
 Result<void> DmacEngine::CheckPresent(std::string_view during) {
-  const std::uint32_t id = bar_->Read32(Id::kOffset);
-  if (id == Id::kDmac) return {};
-  if (id == ~0U) {
-    return Fail(ENODEV, fmt::format("dmac: {}: ID reads as all ones: the device is gone", during));
-  }
-  return Fail(EIO, fmt::format("dmac: {}: ID is {:#010x}, not {:#010x}", during, id, Id::kDmac));
+  return CheckIdentity(*bar_, during);
 }
 
 Result<void> DmacEngine::Reset(Deadline deadline) {

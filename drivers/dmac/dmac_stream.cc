@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "drivers/contract/poll.h"
+#include "drivers/dmac/identity.h"
 #include "drivers/dmac/registers.h"
 
 namespace carryover::dmac {
@@ -43,9 +44,7 @@ Result<void> DmacStream::CheckPresent(std::string_view during) {
     if (!bar) return std::unexpected(bar.error());
     bar_ = *bar;
   }
-  const std::uint32_t id = bar_->Read32(Id::kOffset);
-  if (id == Id::kDmac) return {};
-  return Fail(ENODEV, fmt::format("dmac: {}: ID is {:#010x}, not {:#010x}", during, id, Id::kDmac));
+  return CheckIdentity(*bar_, during);
 }
 
 Result<void> DmacStream::Start(DmaRegion ring, std::chrono::microseconds period) {
