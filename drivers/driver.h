@@ -124,6 +124,7 @@ struct PciKind {
   std::uint32_t class_code = 0;  // base class, sub-class, interface: 0x010802 is NVMe
 };
 
+class FrameReceiver;
 class Stream;
 
 // A kind of driver, and how to make one. A DriverEntry a folder; drivers/registry.h has the table.
@@ -134,6 +135,8 @@ struct DriverEntry {
   std::unique_ptr<Driver> (*make)(PciDevice& device, const DriverOptions& options);
   // Null if the device cannot stream (drivers/stream.h).
   std::unique_ptr<Stream> (*make_stream)(PciDevice& device) = nullptr;
+  // Null if it is no NIC that can receive by itself (drivers/frame_receiver.h).
+  std::unique_ptr<FrameReceiver> (*make_frame_receiver)(PciDevice& device) = nullptr;
 };
 
 }  // namespace carryover

@@ -18,25 +18,37 @@ namespace carryover {
 
 // What a device wrote into one slot of the ring.
 struct StreamEntry {
-  std::uint64_t number = 0;         // from 0, in the order in which the device wrote
-  std::chrono::nanoseconds time{};  // when, by the device's own clock
+  std::uint64_t number = 0;         // ascending, in the order in which it was made
+  std::chrono::nanoseconds time{};  // when it was made, by the clock of whoever made it
 
   friend bool operator==(const StreamEntry&, const StreamEntry&) = default;
 };
 
-// The n-th entry goes into slot n modulo the number of slots. All that asks the device is ENODEV if
-// it is gone (all ones), and EIO if it is another.
+// All that asks the device is ENODEV if it is gone (all ones), and EIO if it is another.
 class Stream {
  public:
+  enum class Numbering : std::uint8_t {
+    // Entry n goes into slot n modulo the number of slots, from 0. One that is lost leaves its slot
+    // as it was.
+    kBySlot,
+    // The n-th entry that arrives goes into slot n. The number of the first one can be any, those
+    // behind one that is lost move up, and the ring does not go around.
+    kByArrival,
+  };
+
   virtual ~Stream() = default;
 
-  // Bytes of a slot. The ring is a multiple of it.
-  [[nodiscard]] virtual std::size_t slot_size() const = 0;
+  [[nodiscard]] virtual Numbering numbering() const = 0;
+  // Slots that a ring may have at most. Errors: those of reading the device.
+  [[nodiscard]] virtual Result<std::size_t> MaxSlots() = 0;
+  // Memory of a ring of so many slots, a multiple of 256.
+  [[nodiscard]] virtual std::size_t RingBytes(std::size_t slots) const = 0;
 
-  // Makes the device write one entry every `period`, number 0 first. `ring` is mapped for the
-  // device to write, aligned to 4096, and stays until Stop(). Bus master is on after return.
-  // Errors: EINVAL (ring or period), EBUSY (a stream runs already), ENODEV.
-  [[nodiscard]] virtual Result<void> Start(DmaRegion ring, std::chrono::microseconds period) = 0;
+  // Makes the device write entries, one every `period` if it is the device that makes them. `ring`
+  // is mapped for the device, aligned to 4096, and stays until Stop(). Bus master is on after
+  // return. Errors: EINVAL (ring or period), EBUSY (a stream runs already), ETIMEDOUT, ENODEV.
+  [[nodiscard]] virtual Result<void> Start(DmaRegion ring, std::chrono::microseconds period,
+                                           Deadline deadline) = 0;
 
   // Goes on with a stream that another object of this class started, in a ring at the same IOVA;
   // writes nothing to the device. Errors: EIO (the device does not run such a stream: was reset, or
@@ -49,9 +61,12 @@ class Stream {
   // After return the device writes no more. Errors: ETIMEDOUT, ENODEV.
   [[nodiscard]] virtual Result<void> Stop(Deadline deadline) = 0;
 
-  // The entry in a slot of slot_size() bytes; none if what is there is not a whole one.
-  [[nodiscard]] virtual std::optional<StreamEntry> ReadSlot(
-      std::span<const std::byte> slot) const = 0;
+  // Of the ring of Start() or TakeOver().
+  [[nodiscard]] virtual std::size_t slots() const = 0;
+  // All bytes of a slot.
+  [[nodiscard]] virtual std::span<const std::byte> Slot(std::size_t slot) const = 0;
+  // The entry in a slot; none if what is there is not a whole one.
+  [[nodiscard]] virtual std::optional<StreamEntry> ReadSlot(std::size_t slot) const = 0;
 };
 
 }  // namespace carryover

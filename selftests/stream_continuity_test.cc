@@ -15,6 +15,7 @@ namespace {
 
 using std::chrono::microseconds;
 
+constexpr std::size_t kKi = 1024;  // slots
 constexpr std::size_t kKiB = 1024;
 constexpr std::size_t kMiB = 1024 * kKiB;
 
@@ -23,6 +24,9 @@ constexpr unsigned kOfStream = 2;
 constexpr unsigned kOfFastStream = 3;
 constexpr unsigned kOfChain = 4;
 constexpr unsigned kOfMapping = 5;
+constexpr unsigned kOfNic = 1;
+
+constexpr microseconds kOfThePeer{0};  // the period is the peer's
 
 template <unsigned index>
 class StreamOfDmac : public StreamContinuity {
@@ -39,20 +43,20 @@ class DmacStream : public StreamOfDmac<kOfStream> {};
 CONTINUITY_TEST(DmacStream, GoesOn, StreamCarried,
                 "A device that writes an entry every millisecond loses none: across the kexec, "
                 "binding, retrieving its file, and attaching it to a new iommufd")
-ARM(DmacStream, GoesOn) { ArmStream(4 * kMiB, microseconds(1000), record); }
+ARM(DmacStream, GoesOn) { ArmStream(64 * kKi, microseconds(1000), record); }
 VERIFY(DmacStream, GoesOn) { VerifyStream(record); }
 
 class DmacFastStream : public StreamOfDmac<kOfFastStream> {};
 
 CONTINUITY_TEST(DmacFastStream, GoesOn, StreamCarried, "The same with 5000 entries a second")
-ARM(DmacFastStream, GoesOn) { ArmStream(8 * kMiB, microseconds(200), record); }
+ARM(DmacFastStream, GoesOn) { ArmStream(128 * kKi, microseconds(200), record); }
 VERIFY(DmacFastStream, GoesOn) { VerifyStream(record); }
 
 class DmacStreamGenerations : public StreamOfDmac<kOfChain> {};
 
 CONTINUITY_CHAIN(DmacStreamGenerations, KexecAfterKexec, StreamCarried, 2,
                  "One stream runs through several kexecs, and loses none")
-ARM(DmacStreamGenerations, KexecAfterKexec) { ArmStream(4 * kMiB, microseconds(1000), record); }
+ARM(DmacStreamGenerations, KexecAfterKexec) { ArmStream(64 * kKi, microseconds(1000), record); }
 VERIFY(DmacStreamGenerations, KexecAfterKexec) {
   if (IsLastGeneration()) {
     VerifyStream(record);
@@ -61,6 +65,34 @@ VERIFY(DmacStreamGenerations, KexecAfterKexec) {
   }
 }
 CARRY(DmacStreamGenerations, KexecAfterKexec) { CarryStream(record); }
+
+// What a traffic peer sends to a NIC (docs/peer.md).
+class IgbStream : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{
+      .claim = Claim::kStream, .driver = "igb", .devices = kOfNic + 1};
+
+ protected:
+  IgbStream() : StreamContinuity("igb", kOfNic) {}
+};
+
+CONTINUITY_TEST(IgbStream, GoesOn, StreamCarried,
+                "A NIC receives what comes from the cable across the kexec, with nobody driving it: "
+                "every frame is in its ring once, in order, whole")
+ARM(IgbStream, GoesOn) { ArmStream(32 * kKi, kOfThePeer, record); }
+VERIFY(IgbStream, GoesOn) { VerifyStream(record); }
+
+class E1000eStream : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{.claim = Claim::kStream, .driver = "e1000e"};
+
+ protected:
+  E1000eStream() : StreamContinuity("e1000e", 0) {}
+};
+
+CONTINUITY_TEST(E1000eStream, GoesOn, StreamCarried, "The same with the ring of an 82574")
+ARM(E1000eStream, GoesOn) { ArmStream(32 * kKi, kOfThePeer, record); }
+VERIFY(E1000eStream, GoesOn) { VerifyStream(record); }
 
 class DmacMapping : public FileContinuity {
  public:

@@ -15,17 +15,28 @@ namespace carryover::dmac {
 namespace {
 
 constexpr std::chrono::microseconds kInterval{20};
+constexpr std::size_t kMaxRing = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint32_t kMaxPeriod = std::numeric_limits<std::uint32_t>::max();
 
 class DmacStream final : public Stream {
  public:
   explicit DmacStream(PciDevice& device) : device_(device) {}
 
-  [[nodiscard]] std::size_t slot_size() const override { return sizeof(StreamRecord); }
-  [[nodiscard]] Result<void> Start(DmaRegion ring, std::chrono::microseconds period) override;
+  [[nodiscard]] Numbering numbering() const override { return Numbering::kBySlot; }
+  [[nodiscard]] Result<std::size_t> MaxSlots() override { return kMaxRing / sizeof(StreamRecord); }
+  [[nodiscard]] std::size_t RingBytes(std::size_t slots) const override {
+    return slots * sizeof(StreamRecord);
+  }
+  [[nodiscard]] Result<void> Start(DmaRegion ring, std::chrono::microseconds period,
+                                   Deadline deadline) override;
   [[nodiscard]] Result<void> TakeOver(DmaRegion ring, std::chrono::microseconds period) override;
   [[nodiscard]] Result<std::uint64_t> Count() override;
   [[nodiscard]] Result<void> Stop(Deadline deadline) override;
-  [[nodiscard]] std::optional<StreamEntry> ReadSlot(std::span<const std::byte> slot) const override;
+  [[nodiscard]] std::size_t slots() const override { return ring_.size() / sizeof(StreamRecord); }
+  [[nodiscard]] std::span<const std::byte> Slot(std::size_t slot) const override {
+    return ring_.subspan(slot * sizeof(StreamRecord), sizeof(StreamRecord));
+  }
+  [[nodiscard]] std::optional<StreamEntry> ReadSlot(std::size_t slot) const override;
 
   [[nodiscard]] Result<void> CheckPresent(std::string_view during);
 
@@ -36,6 +47,7 @@ class DmacStream final : public Stream {
 
   PciDevice& device_;
   Mmio* bar_ = nullptr;
+  std::span<const std::byte> ring_;
 };
 
 Result<void> DmacStream::CheckPresent(std::string_view during) {
@@ -47,14 +59,14 @@ Result<void> DmacStream::CheckPresent(std::string_view during) {
   return CheckIdentity(*bar_, during);
 }
 
-Result<void> DmacStream::Start(DmaRegion ring, std::chrono::microseconds period) {
+Result<void> DmacStream::Start(DmaRegion ring, std::chrono::microseconds period,
+                               Deadline /*deadline*/) {
   const std::size_t size = ring.memory.size();
-  constexpr auto kMax = std::numeric_limits<std::uint32_t>::max();
-  if (size == 0 || size % sizeof(StreamRecord) != 0 || size > kMax || ring.iova % 4096 != 0) {
+  if (size == 0 || size % sizeof(StreamRecord) != 0 || size > kMaxRing || ring.iova % 4096 != 0) {
     return Fail(EINVAL,
                 fmt::format("dmac: a stream's ring of {} bytes at IOVA {:#x}", size, ring.iova));
   }
-  if (period.count() <= 0 || period.count() > kMax) {
+  if (period.count() <= 0 || period.count() > std::int64_t{kMaxPeriod}) {
     return Fail(EINVAL, fmt::format("dmac: a stream's period of {} us", period.count()));
   }
   if (auto present = CheckPresent("Start() of a stream"); !present) return present;
@@ -65,6 +77,7 @@ Result<void> DmacStream::Start(DmaRegion ring, std::chrono::microseconds period)
   bar_->Write32(StreamPeriod::kOffset, static_cast<std::uint32_t>(period.count()));
   DmaWriteBarrier();
   bar_->Write32(StreamControl::kOffset, StreamControl::kEnable);
+  ring_ = ring.memory;
   return {};
 }
 
@@ -78,6 +91,7 @@ Result<void> DmacStream::TakeOver(DmaRegion ring, std::chrono::microseconds peri
                             "or used since",
                             ring.iova));
   }
+  ring_ = ring.memory;
   return {};
 }
 
@@ -96,10 +110,9 @@ Result<void> DmacStream::Stop(Deadline deadline) {
       "dmac: waiting for the stream to stop (STREAM_CONTROL.ENABLE)");
 }
 
-std::optional<StreamEntry> DmacStream::ReadSlot(std::span<const std::byte> slot) const {
+std::optional<StreamEntry> DmacStream::ReadSlot(std::size_t slot) const {
   StreamRecord record;
-  if (slot.size() != sizeof(record)) return std::nullopt;
-  std::memcpy(&record, slot.data(), sizeof(record));
+  std::memcpy(&record, Slot(slot).data(), sizeof(record));
   const bool whole = record.complement == ~record.number &&
                      std::ranges::all_of(record.zeros, [](auto word) { return word == 0; });
   if (!whole) return std::nullopt;

@@ -2,6 +2,7 @@
 #include "drivers/dmac/dmac_stream.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "drivers/dmac/dmac_bench.h"
 
@@ -17,24 +18,21 @@ class DmacStreamTest : public DmacBench {
   static constexpr microseconds kPeriod{100};
 
   [[nodiscard]] DmaRegion ring() {
-    return {arena_.pool().first(kSlots * stream_->slot_size()), arena_.At(0)};
+    return {arena_.pool().first(stream_->RingBytes(kSlots)), arena_.At(0)};
   }
-  [[nodiscard]] std::optional<StreamEntry> At(std::size_t slot) {
-    return stream_->ReadSlot(
-        ring().memory.subspan(slot * stream_->slot_size(), stream_->slot_size()));
-  }
+  [[nodiscard]] Result<void> Start() { return stream_->Start(ring(), kPeriod, Soon()); }
 
   std::unique_ptr<Stream> stream_ = MakeStream(device_.device());
 };
 
 TEST_F(DmacStreamTest, FillsItsRing) {
-  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  ASSERT_OK(Start());
   WorkUntil(milliseconds(3));
   ASSERT_OK(stream_->Stop(Soon()));
   ASSERT_OK_AND_ASSIGN(const std::uint64_t count, stream_->Count());
   ASSERT_GE(count, 20U);
   for (std::size_t slot = 0; slot < std::min<std::size_t>(count, kSlots); ++slot) {
-    const auto entry = At(slot);
+    const auto entry = stream_->ReadSlot(slot);
     ASSERT_TRUE(entry);
     if (count <= kSlots) {
       EXPECT_EQ(entry->number, slot);
@@ -44,7 +42,7 @@ TEST_F(DmacStreamTest, FillsItsRing) {
 }
 
 TEST_F(DmacStreamTest, WritesNothingAfterStop) {
-  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  ASSERT_OK(Start());
   WorkUntil(milliseconds(1));
   ASSERT_OK(stream_->Stop(Soon()));
   std::ranges::fill(ring().memory, std::byte{0xff});
@@ -53,7 +51,7 @@ TEST_F(DmacStreamTest, WritesNothingAfterStop) {
 }
 
 TEST_F(DmacStreamTest, AnotherObjectTakesItOver) {
-  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  ASSERT_OK(Start());
   WorkUntil(milliseconds(1));
   const auto next = MakeStream(device_.device());
   ASSERT_OK_AND_ASSIGN(const std::uint64_t before, stream_->Count());
@@ -64,13 +62,13 @@ TEST_F(DmacStreamTest, AnotherObjectTakesItOver) {
 }
 
 TEST_F(DmacStreamTest, AStreamThatWasResetIsNotTakenOver) {
-  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  ASSERT_OK(Start());
   device_.model().ResetFunction();
   EXPECT_THAT(MakeStream(device_.device())->TakeOver(ring(), kPeriod), FailsWith(EIO));
 }
 
 TEST_F(DmacStreamTest, AnotherRingIsNotTakenOver) {
-  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  ASSERT_OK(Start());
   DmaRegion other = ring();
   other.iova += 4096;
   EXPECT_THAT(MakeStream(device_.device())->TakeOver(other, kPeriod), FailsWith(EIO));
@@ -78,31 +76,35 @@ TEST_F(DmacStreamTest, AnotherRingIsNotTakenOver) {
 }
 
 TEST_F(DmacStreamTest, RefusesWhatTheDeviceCannotDo) {
-  EXPECT_THAT(stream_->Start({ring().memory.first(63), ring().iova}, kPeriod), FailsWith(EINVAL));
-  EXPECT_THAT(stream_->Start({{}, ring().iova}, kPeriod), FailsWith(EINVAL));
-  EXPECT_THAT(stream_->Start({ring().memory, ring().iova + 64}, kPeriod), FailsWith(EINVAL));
-  EXPECT_THAT(stream_->Start(ring(), microseconds(0)), FailsWith(EINVAL));
-  ASSERT_OK(stream_->Start(ring(), kPeriod));
-  EXPECT_THAT(stream_->Start(ring(), kPeriod), FailsWith(EBUSY));
+  EXPECT_THAT(stream_->Start({ring().memory.first(63), ring().iova}, kPeriod, Soon()), FailsWith(EINVAL));
+  EXPECT_THAT(stream_->Start({{}, ring().iova}, kPeriod, Soon()), FailsWith(EINVAL));
+  EXPECT_THAT(stream_->Start({ring().memory, ring().iova + 64}, kPeriod, Soon()), FailsWith(EINVAL));
+  EXPECT_THAT(stream_->Start(ring(), microseconds(0), Soon()), FailsWith(EINVAL));
+  ASSERT_OK(Start());
+  EXPECT_THAT(Start(), FailsWith(EBUSY));
 }
 
 TEST_F(DmacStreamTest, TellsADeviceThatIsGone) {
-  ASSERT_OK(stream_->Start(ring(), kPeriod));
+  ASSERT_OK(Start());
   SetFaults(Faults::kAllOnes);
   EXPECT_THAT(stream_->Count(), FailsWith(ENODEV));
   EXPECT_THAT(stream_->Stop(Soon()), FailsWith(ENODEV));
 }
 
 TEST_F(DmacStreamTest, KnowsAnEntryFromRubbish) {
+  ASSERT_OK(Start());
+  ASSERT_OK(stream_->Stop(Soon()));
   StreamRecord record{.number = 5, .time = 7, .complement = ~std::uint64_t{5}};
-  const auto bytes = std::as_bytes(std::span(&record, 1));
-  EXPECT_EQ(stream_->ReadSlot(bytes), (StreamEntry{5, std::chrono::nanoseconds(7)}));
+  const auto put = [&] {
+    std::memcpy(ring().memory.data() + stream_->RingBytes(3), &record, sizeof(record));
+    return stream_->ReadSlot(3);
+  };
+  EXPECT_EQ(put(), (StreamEntry{5, std::chrono::nanoseconds(7)}));
   record.zeros[4] = 1;
-  EXPECT_EQ(stream_->ReadSlot(bytes), std::nullopt);
+  EXPECT_EQ(put(), std::nullopt);
   record.zeros[4] = 0;
   record.complement = 5;
-  EXPECT_EQ(stream_->ReadSlot(bytes), std::nullopt);
-  EXPECT_EQ(stream_->ReadSlot(bytes.first(32)), std::nullopt);
+  EXPECT_EQ(put(), std::nullopt);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "drivers/contract/contract_driver.h"
+#include "drivers/e1000e/e1000e_receiver.h"
 #include "drivers/e1000e/mac.h"
 #include "drivers/e1000e/region.h"
 #include "drivers/ethernet_loopback/posted_frames.h"
@@ -270,7 +271,8 @@ const DriverEntry& Entry() {
       .name = kTraits.name,
       .probe = [](const PciKind& kind) { return kind.id == k82574; },
       .make = [](PciDevice& device,
-                 const DriverOptions&) { return MakeDriver(device, Settling()); }};
+                 const DriverOptions&) { return MakeDriver(device, Settling()); },
+      .make_frame_receiver = MakeFrameReceiver};
   return kEntry;
 }
 

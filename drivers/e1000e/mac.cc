@@ -173,7 +173,9 @@ Result<void> Mac::StartLoopback(Deadline deadline) {
               deadline, "waiting for the link (STATUS.LU)");
 }
 
-Result<void> Mac::EndLoopback(Deadline deadline) {
+Result<void> Mac::EndLoopback(Deadline deadline) { return AutoNegotiate(deadline); }
+
+Result<void> Mac::AutoNegotiate(Deadline deadline) {
   if (auto taken = TakePhy(deadline); !taken) return taken;
   auto done = WritePhy(PhyControl::kRegister,
                        PhyControl::kAutoNegotiation | PhyControl::kRestartAutoNegotiation |
@@ -183,21 +185,69 @@ Result<void> Mac::EndLoopback(Deadline deadline) {
   return done;
 }
 
-void Mac::Configure(std::uint32_t frame_payload) {
+Result<void> Mac::StartLink(Deadline deadline) {
+  Change(CtrlExt::kOffset, 0, CtrlExt::kDriverLoaded);
+  if (auto begun = AutoNegotiate(deadline); !begun) return begun;
+  Change(Ctrl::kOffset,
+         Ctrl::kForceSpeed | Ctrl::kForceDuplex | Ctrl::kReceiveFlowControl |
+             Ctrl::kTransmitFlowControl | Ctrl::kVlanMode | Ctrl::kGioMasterDisable,
+         Ctrl::kSetLinkUp);
+  return Poll([this] { return (Read(Status::kOffset) & Status::kLinkUp) != 0; }, milliseconds(1),
+              deadline, "waiting for a link (STATUS.LU): is the cable in?");
+}
+
+void Mac::SetUpFilters(std::uint64_t station) {
   Change(Gcr::kOffset, 0, Gcr::kMustBeSet);
   // Not in the data sheet: Linux' e1000e sets it, as completions get lost otherwise with ASPM.
   Change(Gcr2::kOffset, 0, Gcr2::kMustBeSet);
-  Write(Ral0::kOffset, static_cast<std::uint32_t>(StationAddress()));
-  Write(Rah0::kOffset, static_cast<std::uint32_t>(StationAddress() >> 32) | Rah0::kValid);
+  Write(Ral0::kOffset, static_cast<std::uint32_t>(station));
+  Write(Rah0::kOffset, static_cast<std::uint32_t>(station >> 32) | Rah0::kValid);
   for (std::size_t word = 0; word < Mta::kWords; ++word) Write(Mta::kOffset + 4 * word, 0);
   Write(Mrqc::kOffset, 0);
   Write(Rxcsum::kOffset, 0);
   Write(Rfctl::kOffset, Rfctl::kExtendedStatus);
+  Write(Rxdctl::kOffset, Rxdctl::kDescriptorUnits | Rxdctl::kWriteBackEach);
+}
+
+void Mac::Configure(std::uint32_t frame_payload) {
+  SetUpFilters(StationAddress());
   // 7.1.5: a frame without a header that the device knows fills the buffers one after the other.
   Write(Psrctl::kOffset, sizeof(FrameHeader) / Psrctl::kHeaderUnit |
                              frame_payload / Psrctl::kDataUnit << Psrctl::kData1Shift);
-  Write(Rxdctl::kOffset, Rxdctl::kDescriptorUnits | Rxdctl::kWriteBackEach);
   Write(Txdctl::kOffset, Txdctl::kDescriptorUnits | Txdctl::kMustBeSet);
+}
+
+void Mac::ConfigureReceive(std::size_t /*bytes*/) { SetUpFilters(StreamStation()); }
+
+void Mac::GiveReceiveRing(Iova iova, std::uint32_t bytes) {
+  Write(Rdbal::kOffset, static_cast<std::uint32_t>(iova));
+  Write(Rdbah::kOffset, static_cast<std::uint32_t>(iova >> 32));
+  Write(Rdlen::kOffset, bytes);
+  Write(Rdh::kOffset, 0);
+  Write(Rdt::kOffset, 0);
+}
+
+Result<void> Mac::StartReceive(Iova iova, std::uint32_t bytes, std::uint32_t tail,
+                               Deadline /*deadline*/) {
+  Change(Ctrl::kOffset, Ctrl::kGioMasterDisable, 0);
+  GiveReceiveRing(iova, bytes);
+  Write(Rctl::kOffset,
+        Rctl::kEnable | Rctl::kBuffers256 | Rctl::kDiscardPause | Rctl::kStripCrc);
+  Write(Rdt::kOffset, tail);
+  return CheckPresent("StartReceive()");
+}
+
+bool Mac::ReceivesInto(Iova iova, std::uint32_t bytes, std::uint32_t tail) {
+  const Rings rings = ReadRings();
+  return rings.rx == iova && rings.rx_bytes == bytes && Read(Rdt::kOffset) == tail &&
+         (Read(Rctl::kOffset) & Rctl::kEnable) != 0;
+}
+
+std::uint32_t Mac::ReceiveHead() { return Read(Rdh::kOffset); }
+
+Result<void> Mac::StopReceive(Deadline deadline) {
+  Change(Rctl::kOffset, Rctl::kEnable, 0);
+  return DisableMaster(deadline);
 }
 
 void Mac::StartQueues(const Rings& rings) {
@@ -206,11 +256,7 @@ void Mac::StartQueues(const Rings& rings) {
   Write(Tdlen::kOffset, rings.tx_bytes);
   Write(Tdh::kOffset, 0);
   Write(Tdt::kOffset, 0);
-  Write(Rdbal::kOffset, static_cast<std::uint32_t>(rings.rx));
-  Write(Rdbah::kOffset, static_cast<std::uint32_t>(rings.rx >> 32));
-  Write(Rdlen::kOffset, rings.rx_bytes);
-  Write(Rdh::kOffset, 0);
-  Write(Rdt::kOffset, 0);
+  GiveReceiveRing(rings.rx, rings.rx_bytes);
   ContinueQueues();
 }
 

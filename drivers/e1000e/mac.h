@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -12,6 +13,7 @@
 #include "drivers/access/mmio.h"
 #include "drivers/access/result.h"
 #include "drivers/e1000e/e1000e.h"
+#include "drivers/e1000e/registers.h"
 
 namespace carryover::e1000e {
 
@@ -45,6 +47,22 @@ class Mac {
   void Configure(std::uint32_t frame_payload);
   static constexpr std::uint64_t StationAddress() { return 0x747582000002; }  // 02:00:00:82:75:74
 
+  // A link by auto-negotiation, through the cable; seconds on hardware. After Reset().
+  [[nodiscard]] Result<void> StartLink(Deadline deadline);
+  // Filters and formats for receiving by itself: only frames to StreamStation(), each in a buffer
+  // of `bytes`, 256; a longer one would lie in several, and is not whole in any.
+  void ConfigureReceive(std::size_t bytes);
+  // Another than StationAddress(): what a peer sends it does not come between copies.
+  static constexpr std::uint64_t StreamStation() { return 0x757582000002; }  // 02:00:00:82:75:75
+  // Hands over a ring of `bytes` at `iova` with the slots before `tail`, and receives.
+  [[nodiscard]] Result<void> StartReceive(Iova iova, std::uint32_t bytes, std::uint32_t tail,
+                                          Deadline deadline);
+  [[nodiscard]] bool ReceivesInto(Iova iova, std::uint32_t bytes, std::uint32_t tail);
+  [[nodiscard]] std::uint32_t ReceiveHead();
+  // After return the function does no DMA.
+  [[nodiscard]] Result<void> StopReceive(Deadline deadline);
+  [[nodiscard]] std::size_t MaxReceiveBytes() const { return kRingMaxBytes; }
+
   // Hands over empty rings (head = tail = 0) and starts both queues. After Reset().
   void StartQueues(const Rings& rings);
   // After StopQueues(): goes on with the rings that the device has.
@@ -71,6 +89,9 @@ class Mac {
   [[nodiscard]] Result<void> DisableMaster(Deadline deadline);
   [[nodiscard]] Result<void> TakePhy(Deadline deadline);
   void ReleasePhy();
+  [[nodiscard]] Result<void> AutoNegotiate(Deadline deadline);
+  void SetUpFilters(std::uint64_t station);
+  void GiveReceiveRing(Iova iova, std::uint32_t bytes);
   [[nodiscard]] Result<void> SetUpPhy(Deadline deadline);
   [[nodiscard]] Result<std::uint16_t> AccessPhy(std::uint32_t command, unsigned phy_register,
                                                 Deadline deadline);

@@ -107,6 +107,7 @@ struct Rctl {
   static constexpr std::uint32_t kLongPackets = Bit(5);
   static constexpr std::uint32_t kLoopbackMask = Bit(6) | Bit(7);
   static constexpr std::uint32_t kTypeMask = Bit(10) | Bit(11);  // DTYP
+  static constexpr std::uint32_t kBuffers256 = Bit(16) | Bit(17);  // BSIZE 11b, BSEX 0
   static constexpr std::uint32_t kPacketSplit = Bit(10);
   static constexpr std::uint32_t kDiscardPause = Bit(22);
   static constexpr std::uint32_t kStripCrc = Bit(26);

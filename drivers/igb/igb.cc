@@ -9,6 +9,7 @@
 
 #include "drivers/contract/contract_driver.h"
 #include "drivers/ethernet_loopback/posted_frames.h"
+#include "drivers/igb/igb_receiver.h"
 #include "drivers/igb/mac.h"
 #include "drivers/igb/region.h"
 
@@ -87,11 +88,9 @@ Result<void> IgbEngine::Open() {
   if (mac_) return {};
   auto bar = device_.Bar(0);
   if (!bar) return std::unexpected(bar.error());
-  // QEMU's devices without a subsystem of their own carry Red Hat's vendor id (0x1af4).
-  constexpr std::size_t kSubsystemVendor = 0x2c;
-  auto subsystem = device_.ReadConfig(kSubsystemVendor, 2);
-  if (!subsystem) return std::unexpected(subsystem.error());
-  mac_ = std::make_unique<Mac>(**bar, *subsystem == 0x1af4, settling_);
+  auto emulated = IsEmulated(device_);
+  if (!emulated) return std::unexpected(emulated.error());
+  mac_ = std::make_unique<Mac>(**bar, *emulated, settling_);
   return {};
 }
 
@@ -249,7 +248,8 @@ const DriverEntry& Entry() {
       .name = kTraits.name,
       .probe = [](const PciKind& kind) { return kind.id == k82576; },
       .make = [](PciDevice& device,
-                 const DriverOptions&) { return MakeDriver(device, LinkSettling()); }};
+                 const DriverOptions&) { return MakeDriver(device, LinkSettling()); },
+      .make_frame_receiver = MakeFrameReceiver};
   return kEntry;
 }
 

@@ -23,6 +23,13 @@ void Pause(std::chrono::nanoseconds duration, Deadline deadline) {
 
 }  // namespace
 
+Result<bool> IsEmulated(PciDevice& device) {
+  constexpr std::size_t kSubsystemVendor = 0x2c;
+  auto subsystem = device.ReadConfig(kSubsystemVendor, 2);
+  if (!subsystem) return std::unexpected(subsystem.error());
+  return *subsystem == 0x1af4;
+}
+
 void Mac::Change(std::size_t offset, std::uint32_t clear, std::uint32_t set) {
   Write(offset, (Read(offset) & ~clear) | set);
 }
@@ -164,7 +171,9 @@ Result<void> Mac::StartLoopback(Deadline deadline) {
               deadline, "waiting for the link (STATUS.LU)");
 }
 
-Result<void> Mac::EndLoopback(Deadline deadline) {
+Result<void> Mac::EndLoopback(Deadline deadline) { return AutoNegotiate(deadline); }
+
+Result<void> Mac::AutoNegotiate(Deadline deadline) {
   if (auto taken = TakePhy(deadline); !taken) return taken;
   auto done = WritePhy(PhyControl::kRegister,
                        PhyControl::kAutoNegotiation | PhyControl::kRestartAutoNegotiation |
@@ -174,22 +183,92 @@ Result<void> Mac::EndLoopback(Deadline deadline) {
   return done;
 }
 
-void Mac::Configure(std::uint32_t frame_payload) {
+// 4.5.7: what the PHY negotiates is the MAC's, speed and duplex, too.
+Result<void> Mac::StartLink(Deadline deadline) {
+  Change(CtrlExt::kOffset, CtrlExt::kLinkModeMask, CtrlExt::kDriverLoaded);
+  if (auto begun = AutoNegotiate(deadline); !begun) return begun;
+  Change(Ctrl::kOffset,
+         Ctrl::kForceSpeed | Ctrl::kForceDuplex | Ctrl::kReceiveFlowControl |
+             Ctrl::kTransmitFlowControl | Ctrl::kVlanMode | Ctrl::kGioMasterDisable |
+             Ctrl::kLinkReset,
+         Ctrl::kSetLinkUp);
+  return Poll([this] { return (Read(Status::kOffset) & Status::kLinkUp) != 0; }, milliseconds(1),
+              deadline, "waiting for a link (STATUS.LU): is the cable in?");
+}
+
+void Mac::SetUpFilters(std::uint64_t station, std::uint32_t longest_frame) {
   // 8.6.1: by default a read that times out, as from an address that the IOMMU refuses, is sent
   // again for ever.
   Change(Gcr::kOffset, Gcr::kCompletionTimeoutResend, 0);
-  Write(Ral0::kOffset, static_cast<std::uint32_t>(StationAddress()));
-  Write(Rah0::kOffset, static_cast<std::uint32_t>(StationAddress() >> 32) | Rah0::kValid);
+  Write(Ral0::kOffset, static_cast<std::uint32_t>(station));
+  Write(Rah0::kOffset, static_cast<std::uint32_t>(station >> 32) | Rah0::kValid);
   for (std::size_t word = 0; word < Mta::kWords; ++word) Write(Mta::kOffset + 4 * word, 0);
   Write(Mrqc::kOffset, 0);
   Write(Rxcsum::kOffset, 0);
   Write(Psrtype0::kOffset, 0);
   constexpr std::uint32_t kCrc = 4;
-  Write(Rlpml::kOffset, Srrctl::kHeaderUnit + frame_payload + kCrc);
+  Write(Rlpml::kOffset, longest_frame + kCrc);
+}
+
+void Mac::Configure(std::uint32_t frame_payload) {
+  SetUpFilters(StationAddress(), Srrctl::kHeaderUnit + frame_payload);
   // One KiB more than the payload: QEMU counts the header, too, when it asks whether a frame fits
   // in the buffers that are left. Never used: RLPML bounds what is received.
   Write(Srrctl::kOffset,
         (frame_payload / 1024 + 1) | 1U << Srrctl::kHeaderShift | Srrctl::kSplitAlwaysUseHeader);
+}
+
+void Mac::ConfigureReceive(std::size_t bytes) {
+  SetUpFilters(StreamStation(), static_cast<std::uint32_t>(bytes));
+  // The size of a buffer is told in KiB; RLPML keeps frames within what is there.
+  Write(Srrctl::kOffset, Srrctl::kOneBuffer | 1);
+}
+
+void Mac::GiveReceiveRing(Iova iova, std::uint32_t bytes) {
+  Write(Rdbal::kOffset, static_cast<std::uint32_t>(iova));
+  Write(Rdbah::kOffset, static_cast<std::uint32_t>(iova >> 32));
+  Write(Rdlen::kOffset, bytes);
+  Write(Rdh::kOffset, 0);
+  Write(Rdt::kOffset, 0);
+}
+
+Result<void> Mac::StartReceive(Iova iova, std::uint32_t bytes, std::uint32_t tail,
+                               Deadline deadline) {
+  Change(Ctrl::kOffset, Ctrl::kGioMasterDisable, 0);
+  GiveReceiveRing(iova, bytes);
+  Change(Rxdctl::kOffset, 0, Rxdctl::kEnable);
+  Write(Rctl::kOffset, Rctl::kEnable | Rctl::kLongPackets | Rctl::kDiscardPause | Rctl::kStripCrc);
+  if (auto on = Poll([this] { return (Read(Rxdctl::kOffset) & Rxdctl::kEnable) != 0; },
+                     microseconds(10), deadline, "waiting for the receive queue (RXDCTL)");
+      !on) {
+    return on;
+  }
+  Write(Rdt::kOffset, tail);  // 4.5.9: when the queue is on
+  return {};
+}
+
+bool Mac::ReceivesInto(Iova iova, std::uint32_t bytes, std::uint32_t tail) {
+  const Rings rings = ReadRings();
+  return rings.rx == iova && rings.rx_size * 16 == bytes && Read(Rdt::kOffset) == tail &&
+         (Read(Rxdctl::kOffset) & Rxdctl::kEnable) != 0 &&
+         (Read(Rctl::kOffset) & Rctl::kEnable) != 0;
+}
+
+std::uint32_t Mac::ReceiveHead() { return Read(Rdh::kOffset); }
+
+Result<void> Mac::StopReceive(Deadline deadline) {
+  Change(Rxdctl::kOffset, Rxdctl::kEnable, 0);
+  if (auto off = Poll([this] { return (Read(Rxdctl::kOffset) & Rxdctl::kEnable) == 0; },
+                      microseconds(10), deadline, "waiting for the receive queue to stop");
+      !off) {
+    return off;
+  }
+  Change(Rctl::kOffset, Rctl::kEnable, 0);
+  return DisableMaster(deadline);
+}
+
+std::size_t Mac::MaxReceiveBytes() const {
+  return emulated_ ? kEmulatedRingMaxBytes : kRingMaxBytes;
 }
 
 Result<void> Mac::StartQueues(const Rings& rings, Deadline deadline) {
@@ -199,11 +278,7 @@ Result<void> Mac::StartQueues(const Rings& rings, Deadline deadline) {
   Write(Tdlen::kOffset, rings.tx_size * 16);
   Write(Tdh::kOffset, 0);
   Write(Tdt::kOffset, 0);
-  Write(Rdbal::kOffset, static_cast<std::uint32_t>(rings.rx));
-  Write(Rdbah::kOffset, static_cast<std::uint32_t>(rings.rx >> 32));
-  Write(Rdlen::kOffset, rings.rx_size * 16);
-  Write(Rdh::kOffset, 0);
-  Write(Rdt::kOffset, 0);
+  GiveReceiveRing(rings.rx, rings.rx_size * 16);
   // 8.10.10, 8.12.13: a queue's enable bit reads as 0 until the unit it belongs to is on.
   Change(Txdctl::kOffset, 0, Txdctl::kEnable);
   Change(Rxdctl::kOffset, 0, Rxdctl::kEnable);

@@ -3,12 +3,14 @@
 // frames and no copies.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 #include "drivers/access/deadline.h"
 #include "drivers/access/iommu.h"
 #include "drivers/access/mmio.h"
+#include "drivers/access/pci_device.h"
 #include "drivers/access/result.h"
 #include "drivers/igb/igb.h"
 
@@ -22,6 +24,9 @@ struct Rings {
 
   friend bool operator==(const Rings&, const Rings&) = default;
 };
+
+// QEMU's devices without a subsystem of their own carry Red Hat's vendor id (0x1af4).
+[[nodiscard]] Result<bool> IsEmulated(PciDevice& device);
 
 class Mac {
  public:
@@ -45,6 +50,22 @@ class Mac {
   // Filters and formats: only frames to StationAddress() are received.
   void Configure(std::uint32_t frame_payload);
   static constexpr std::uint64_t StationAddress() { return 0x767582000002; }  // 02:00:00:82:75:76
+
+  // A link by auto-negotiation, through the cable; seconds on hardware. After Reset().
+  [[nodiscard]] Result<void> StartLink(Deadline deadline);
+  // Filters and formats for receiving by itself: only frames to StreamStation(), of up to `bytes`
+  // without CRC, each in a buffer of its own.
+  void ConfigureReceive(std::size_t bytes);
+  // Another than StationAddress(): what a peer sends it does not come between copies.
+  static constexpr std::uint64_t StreamStation() { return 0x777582000002; }  // 02:00:00:82:75:77
+  // Hands over a ring of `bytes` at `iova` with the slots before `tail`, and receives.
+  [[nodiscard]] Result<void> StartReceive(Iova iova, std::uint32_t bytes, std::uint32_t tail,
+                                          Deadline deadline);
+  [[nodiscard]] bool ReceivesInto(Iova iova, std::uint32_t bytes, std::uint32_t tail);
+  [[nodiscard]] std::uint32_t ReceiveHead();
+  // After return the function does no DMA.
+  [[nodiscard]] Result<void> StopReceive(Deadline deadline);
+  [[nodiscard]] std::size_t MaxReceiveBytes() const;
 
   // Hands over empty rings (head = tail = 0) and starts both queues.
   [[nodiscard]] Result<void> StartQueues(const Rings& rings, Deadline deadline);
@@ -73,6 +94,9 @@ class Mac {
   // Polls until `change(SW_FW_SYNC)` gives a value to write, under SWSM's two semaphores.
   template <typename NewOwners>
   [[nodiscard]] Result<void> ChangeOwners(NewOwners change, Deadline deadline);
+  [[nodiscard]] Result<void> AutoNegotiate(Deadline deadline);
+  void SetUpFilters(std::uint64_t station, std::uint32_t longest_frame);
+  void GiveReceiveRing(Iova iova, std::uint32_t bytes);
   [[nodiscard]] Result<void> WritePhy(unsigned phy_register, std::uint16_t value,
                                       Deadline deadline);
   [[nodiscard]] unsigned Port();

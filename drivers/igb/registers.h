@@ -124,6 +124,7 @@ struct Srrctl {  // 8.10.2 Split and Replication Receive Control
   static constexpr std::uint32_t kHeaderMask = 0xf;
   static constexpr std::uint32_t kHeaderUnit = 64;
   static constexpr std::uint32_t kTypeMask = Bit(25) | Bit(26) | Bit(27);
+  static constexpr std::uint32_t kOneBuffer = Bit(25);                       // DESCTYPE 001b
   static constexpr std::uint32_t kSplitAlwaysUseHeader = Bit(25) | Bit(27);  // DESCTYPE 101b
 };
 struct Rdbal {
@@ -224,5 +225,7 @@ struct SwFwSync {
 // descriptors, section 7.1.4.4).
 inline constexpr std::size_t kRingAlignment = 128;
 inline constexpr std::size_t kRingMaxBytes = 65536;
+// QEMU takes all of RDLEN's field (19:7), and heads and tails of 16 bits.
+inline constexpr std::size_t kEmulatedRingMaxBytes = 524288;
 
 }  // namespace carryover::igb
