@@ -26,7 +26,7 @@ from carryover_ci.kernel import (
     add_kernel_options,
     kernel_choice,
 )
-from carryover_ci.program import ROOT, build_program, model_of
+from carryover_ci.program import ROOT, build_program, model_of, peer_of
 from carryover_ci.progress import Progress
 from carryover_ci.qemu import setup_qemu
 from carryover_ci.repeat import repeat
@@ -103,6 +103,7 @@ class Bench:
             "CARRYOVER_VTD": _VTD[self.vtd][0],
             "CARRYOVER_PROGRAM": str(self.program),
             "CARRYOVER_MODEL": str(model_of(self.program)),
+            "CARRYOVER_PEER": str(peer_of(self.program)),
         }
 
     def _clock(self) -> str:

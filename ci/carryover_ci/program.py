@@ -32,8 +32,8 @@ def build_program(
 ) -> Path:
     """carryover-selftests, built by CMake preset `preset` against the UAPI headers in `include`.
 
-    In the release preset only what the bench needs is built: that and carryover-model (model_of());
-    or `target` alone. In others everything is.
+    In the release preset only what the bench needs is built: that, carryover-model (model_of()) and
+    carryover-peer (peer_of()); or `target` alone. In others everything is.
     """
     folder = ROOT / "build" / preset
     with (
@@ -61,7 +61,7 @@ def build_program(
             )
         parallel = ["-j", str(jobs)] if jobs else []
         # The bench needs no unit tests, and its user should not wait for them.
-        targets = [target] if target else ["carryover-selftests", "carryover-model"]
+        targets = [target] if target else ["carryover-selftests", "carryover-model", "carryover-peer"]
         only = ["--target", *targets] if preset == "release" else []
         _run(["cmake", "--build", "--preset", preset, *parallel, *only], folder, step)
         program = folder / "selftests" / "carryover-selftests"
@@ -73,6 +73,11 @@ def build_program(
 def model_of(program: Path) -> Path:
     """The carryover-model that was built with this carryover-selftests."""
     return program.parents[1] / "drivers" / "vfio_user" / "carryover-model"
+
+
+def peer_of(program: Path) -> Path:
+    """The carryover-peer that was built with this carryover-selftests."""
+    return program.parents[1] / "fixtures" / "traffic_peer" / "carryover-peer"
 
 
 def tests_of(program: Path) -> list[dict[str, Any]]:

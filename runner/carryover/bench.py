@@ -28,6 +28,7 @@ from carryover.errors import BadInput, Infrastructure
 from carryover.machine import MachineProtocol
 from carryover.models import MODELS, DeviceModels
 from carryover.observation import MachineGone, Watch
+from carryover.peers import PEERS, PeerSettings, TrafficPeers, peer_settings
 from carryover.qmp import QmpClient
 
 _QUIT_LIMIT = 2.0
@@ -48,6 +49,10 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
         models: Device models to run beside QEMU: NAME: DEVICE. ``extra_args`` has
             ``$CARRYOVER_MODELS/NAME`` as the socket of each, for QEMU's ``vfio-user-pci``.
         model_program: ``carryover-model``; may name environment variables.
+        peers: Traffic peers to run beside QEMU: NAME: {to: MAC, rate: HZ, size: BYTES}.
+            ``extra_args`` has ``$CARRYOVER_PEERS/NAME`` as the socket of each, for QEMU's
+            ``-netdev stream,server=off``.
+        peer_program: ``carryover-peer``; may name environment variables.
     """
 
     models: dict[str, str] = attr.ib(
@@ -57,6 +62,9 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
         ),
     )
     model_program: str = attr.ib(default="", validator=attr.validators.instance_of(str))
+
+    peers: dict[str, PeerSettings] = attr.ib(factory=dict, converter=peer_settings)
+    peer_program: str = attr.ib(default="", validator=attr.validators.instance_of(str))
 
     is_ours = True
 
@@ -74,6 +82,8 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
         self._waiter: threading.Thread | None = None
         self.device_models: DeviceModels | None = None
         self.violations: list[str] = []  # DeviceModels.violations, until somebody takes them
+        self._traffic_peers: TrafficPeers | None = None
+        self._notes: list[str] = []
 
     @property
     def pid(self) -> int:
@@ -86,6 +96,8 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
         extra_args = written[3]
         if self.device_models is not None:
             extra_args = extra_args.replace(f"${MODELS}", str(self.device_models.folder))
+        if self._traffic_peers is not None:
+            extra_args = extra_args.replace(f"${PEERS}", str(self._traffic_peers.folder))
         filled = (self.cpu, written[1], written[2] or "", extra_args)
         self.cpu, self.memory, self.boot_args, self.extra_args = map(os.path.expandvars, filled)
         try:
@@ -102,12 +114,16 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
     def planned_boot(self, append: str) -> list[str]:
         """What power_on() would do."""
         models = [f"start carryover-model {name}: {kind}" for name, kind in self.models.items()]
+        peers = [
+            f"start carryover-peer {name}: {peer.rate} frames a second to {peer.to}"
+            for name, peer in self.peers.items()
+        ]
         command = [
             *self.get_qemu_base_args(),
             "-append",
             os.path.expandvars(f"{self.boot_args or ''} {append}").strip(),
         ]
-        return [*models, f"start QEMU: {shlex.join(command)}"]
+        return [*models, *peers, f"start QEMU: {shlex.join(command)}"]
 
     def planned_end(self) -> list[str]:
         """What power_off() would do."""
@@ -129,12 +145,17 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
         if self.models:
             program = os.path.expandvars(self.model_program)
             self.device_models = DeviceModels(program, self.models, error_log.parent / "models")
+        if self.peers:
+            program = os.path.expandvars(self.peer_program)
+            self._traffic_peers = TrafficPeers(program, self.peers, error_log.parent / "peers")
         try:
             if self.device_models is not None:
                 self.device_models.start(watch)
+            if self._traffic_peers is not None:
+                self._traffic_peers.start(watch)
             self._start(watch, console, error_log, append)
         except BaseException:
-            self._end_models()
+            self._end_companions()
             raise
         self.qmp.execute("cont")
 
@@ -193,11 +214,19 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
             self._recorder.join(_QUIT_LIMIT)
         if self._waiter is not None:
             self._waiter.join(_QUIT_LIMIT)
-        self._end_models()
+        self._end_companions()
         self.status = 0
         self.target.deactivate(self)
 
-    def _end_models(self) -> None:
+    def take_notes(self) -> list[str]:
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _end_companions(self) -> None:
+        if self._traffic_peers is not None:
+            self._traffic_peers.close()
+            self._notes += self._traffic_peers.notes
+            self._traffic_peers = None
         if self.device_models is not None:
             self.device_models.close()
             self.violations += self.device_models.violations

@@ -154,6 +154,8 @@ class Campaign:
         machine = self._strategy.machine
         self._complain_of_violations(machine.violations)
         machine.violations.clear()
+        for text in machine.take_notes():
+            self._display.note(text)
 
     def _complain_of_violations(self, violations: Sequence[str]) -> None:
         for text in violations:

@@ -33,6 +33,7 @@ from carryover.errors import BadInput
 from carryover.located_yaml import Located, load
 from carryover.models import MODELS
 from carryover.nearest import meant
+from carryover.peers import PEERS
 
 _TOP = ("targets", "images", "tools", "paths", "options", "imports", "features")
 _TARGET = ("resources", "drivers", "options", "features")
@@ -222,7 +223,7 @@ def _check_devices(entries: list[_Entry]) -> None:
 
 
 def _check_files(top: _Spot, data: Located) -> None:
-    for name in sorted({*_variables(data)} - {MODELS}):
+    for name in sorted({*_variables(data)} - {MODELS, PEERS}):
         if name not in os.environ:
             raise BadInput(
                 f"{top.file}: ${name} is named there and not set; `ci/bench` sets all that "

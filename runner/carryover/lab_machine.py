@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from carryover.errors import Infrastructure
 from carryover.lab_console import LabConsoleRecorder, RecordedConsole
 from carryover.machine import MachineProtocol
 from carryover.observation import Watch
+from carryover.peers import PeerSettings, TrafficPeers, peer_settings
 from carryover.power_ladder import Rung, rungs_of
 from carryover.sysrq import send_sysrq
 
@@ -38,6 +40,9 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
         delay: Seconds between off and on.
         leave: What becomes of it after the run: `own-kernel` reboots it, so that neither a kernel
             under test nor a device without its driver is left; `as-is` does nothing.
+        peers: Traffic peers that run on this controller while a run lasts: NAME: {to: MAC, rate:
+            HZ, size: BYTES, interface: NIC}.
+        peer_program: ``carryover-peer``; may name environment variables.
     """
 
     bindings = {"console": {RecordedConsole, None}, "power": {PowerProtocol, None}}
@@ -45,6 +50,10 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
     boot_limit: float = attr.ib(default=300.0, converter=float, validator=attr.validators.gt(0))
     delay: float = attr.ib(default=5.0, converter=float, validator=attr.validators.ge(0))
     leave: str = attr.ib(default=OWN_KERNEL, validator=attr.validators.in_([OWN_KERNEL, AS_IS]))
+    peers: dict[str, PeerSettings] = attr.ib(factory=dict, converter=peer_settings)
+    peer_program: str = attr.ib(
+        default="carryover-peer", validator=attr.validators.instance_of(str)
+    )
 
     is_ours = False
     ssh_port = 0
@@ -54,6 +63,11 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
         self.violations: list[str] = []  # its devices are no models, which would tell
         self._recorder: LabConsoleRecorder | None = None
         self._is_observed = False
+        self._traffic_peers: TrafficPeers | None = None
+        self._notes: list[str] = []
+        for name, peer in self.peers.items():
+            if not peer.interface:
+                raise ValueError(f"peers: {name}: 'interface' is missing: a NIC of the controller")
 
     @property
     def pid(self) -> int:
@@ -65,7 +79,15 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
         rungs = self.rungs(lambda: None, self.sysrq)
         means = [rung.name for rung in rungs if rung.act is not None]
         console = [f"read its console, {self.console.place}"] if self.console is not None else []
-        return [*console, f"reboot it into its own kernel, by what works first: {', '.join(means)}"]
+        peers = [
+            f"start carryover-peer {name} on {peer.interface}: {peer.rate} frames a second"
+            for name, peer in self.peers.items()
+        ]
+        return [
+            *peers,
+            *console,
+            f"reboot it into its own kernel, by what works first: {', '.join(means)}",
+        ]
 
     def planned_end(self) -> list[str]:
         """What end() and what comes before it do."""
@@ -91,6 +113,10 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
             self._recorder.hand_to(watch)
             self._recorder.start()
         self._is_observed = True
+        if self.peers and self._traffic_peers is None:
+            program = os.path.expandvars(self.peer_program)
+            self._traffic_peers = TrafficPeers(program, self.peers, error_log.parent / "peers")
+            self._traffic_peers.start(watch)
 
     def power_off(self) -> None:
         if self._recorder is not None:
@@ -105,6 +131,14 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
         if recorder is not None:
             recorder.hand_to(None)
             recorder.stop()
+        peers, self._traffic_peers = self._traffic_peers, None
+        if peers is not None:
+            peers.close()
+            self._notes += peers.notes
+
+    def take_notes(self) -> list[str]:
+        notes, self._notes = self._notes, []
+        return notes
 
     @property
     def has_console(self) -> bool:

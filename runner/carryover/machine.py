@@ -56,6 +56,10 @@ class MachineProtocol(abc.ABC):
     def let_go(self) -> None:
         """The machine is somebody else's from now on: nothing is done to it, or read from it."""
 
+    def take_notes(self) -> list[str]:
+        """What a person has to know of what ran beside it, since it was asked last."""
+        return []
+
     @abc.abstractmethod
     def planned_boot(self, append: str) -> list[str]:
         """What a cold boot would do to it, in words; nothing is done.

@@ -9,33 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import select
 import shutil
 import socket
-import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from carryover.errors import BadInput, Infrastructure
+from carryover.companion import Companion
+from carryover.errors import Infrastructure
 from carryover.observation import MachineGone, Watch
 
 # The variable that an environment names the folder of the sockets by.
 MODELS = "CARRYOVER_MODELS"
-_READY_LIMIT = 10.0
-_END_LIMIT = 5.0
 _ANSWER_LIMIT = 5.0
-
-
-@dataclass
-class _Running:
-    child: subprocess.Popen[bytes]
-    said: IO[bytes]
-    waiter: threading.Thread
 
 
 class DeviceModels:
@@ -55,8 +43,7 @@ class DeviceModels:
         self._program = program
         self._models = dict(models)
         self._logs = logs
-        self._running: dict[str, _Running] = {}
-        self._ending = False
+        self._running: dict[str, Companion] = {}
         self._logged: dict[str, int] = {}  # bytes of each log that are older than this object
         self.violations: list[str] = []
         # The name of a unix socket has 107 bytes at most: not below the output folder.
@@ -86,40 +73,11 @@ class DeviceModels:
         words += ["--socket", str(self._folder / name)]
         words += ["--control", str(self._folder / f"{name}.control")]
         words += ["--log", str(events)]
-        if setpriv := shutil.which("setpriv"):
-            words = [setpriv, "--pdeathsig", "KILL", *words]
-        said = log.open("ab")
-        try:
-            child = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                start_new_session=True,  # Ctrl-C at the terminal is for us
-            )
-        except OSError as error:
-            said.close()
-            raise BadInput(f"{self._program}: {error.strerror}; it is a carryover-model") from error
-        waiter = threading.Thread(
-            target=self._wait, args=(name, child, log, watch), name=f"model {name}", daemon=True
-        )
-        self._running[name] = _Running(child, said, waiter)
-        assert child.stdout is not None
-        if not _says_ready(child.stdout):
-            child.kill()
-            child.wait()
-            why = log.read_text(errors="replace").strip() or "it does not say that it is ready"
-            refused = child.returncode == 2
-            kind: type[Exception] = BadInput if refused else Infrastructure
-            raise kind(f"model {name} ({device}) does not start: {why}")
-        waiter.start()
 
-    def _wait(self, name: str, child: subprocess.Popen[bytes], log: Path, watch: Watch) -> None:
-        status = child.wait()
-        if self._ending:
-            return
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
-        watch.post(MachineGone(time.monotonic(), f"the device model {name} {how} (see {log})"))
+        def died(how: str) -> None:
+            watch.post(MachineGone(time.monotonic(), f"the device model {name} {how}"))
+
+        self._running[name] = Companion(f"model {name} ({device})", words, log, died)
 
     def request(self, name: str, **faults: object) -> None:
         """Asks a model for faults: ``hung=True`` (drivers/vfio_user/program/control.h).
@@ -143,7 +101,7 @@ class DeviceModels:
 
     def pid(self, name: str) -> int:
         """Of a model's process."""
-        return self._running[name].child.pid
+        return self._running[name].pid
 
     def _events(self, name: str) -> Path:
         return self._logs / f"{name}.jsonl"
@@ -163,28 +121,12 @@ class DeviceModels:
 
     def close(self) -> None:
         """Ends all; QEMU is gone by then. Idempotent."""
-        self._ending = True
         for running in self._running.values():
-            running.child.terminate()
+            running.ask_to_end()
         for running in self._running.values():
-            try:
-                running.child.wait(_END_LIMIT)
-            except subprocess.TimeoutExpired:
-                running.child.kill()
-                running.child.wait()
-            if running.waiter.is_alive():
-                running.waiter.join(_END_LIMIT)
-            if running.child.stdout is not None:
-                running.child.stdout.close()
-            running.said.close()
+            running.end()
         for name in self._running:
             self._read_violations(name)
         self._running.clear()
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._folder)
-
-
-def _says_ready(output: IO[bytes]) -> bool:
-    """False if it ends, or says something else, or nothing in time."""
-    readable, _, _ = select.select([output], [], [], _READY_LIMIT)
-    return bool(readable) and output.readline() == b"ready\n"

@@ -44,6 +44,7 @@ class PciTestDevice(Resource):  # type: ignore[misc]
             it is not touched.
         serial: What its PCIe Device Serial Number capability has, as ``lspci -vv`` prints it:
             another card in its place is not touched. Empty: any card of this id.
+        fed: A traffic peer (``peers`` of the machine's driver) sends frames to this NIC.
     """
 
     address: str = attr.ib(validator=_matches(_ADDRESS, "0000:01:00.0"))
@@ -51,13 +52,15 @@ class PciTestDevice(Resource):  # type: ignore[misc]
     driver: str = attr.ib(validator=_matches(_DRIVER, "igb"))
     scratch: str = attr.ib(default="", validator=_matches(_SCRATCH, "2048+8192"))
     serial: str = attr.ib(default="", validator=_matches(_SERIAL, "00-1b-21-ff-ff-8a-3c-10"))
+    fed: bool = attr.ib(default=False, validator=attr.validators.instance_of(bool))
 
     @property
     def option(self) -> str:
         """As the program's ``--device`` takes it."""
         scratch = f",scratch={self.scratch}" if self.scratch else ""
         serial = f",serial={self.serial}" if self.serial else ""
-        return f"{self.address},{self.id},{self.driver}{scratch}{serial}"
+        fed = ",fed" if self.fed else ""
+        return f"{self.address},{self.id},{self.driver}{scratch}{serial}{fed}"
 
 
 @target_factory.reg_resource

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from labgrid import Target
 
@@ -11,7 +13,7 @@ from carryover.resources import PciTestDevice
 ADDRESS = "0000:01:00.0"
 
 
-def _device(**fields: str) -> PciTestDevice:
+def _device(**fields: Any) -> PciTestDevice:
     return PciTestDevice(
         Target("main"), "device", **{"address": ADDRESS, "id": "1b36:0010"} | fields
     )
@@ -26,6 +28,12 @@ def test_the_program_is_told_the_blocks_that_may_be_overwritten() -> None:
     assert device.option == "0000:01:00.0,1b36:0010,nvme,scratch=2048+8192"
     device = _device(driver="nvme", serial="00-1b-21-ff-ff-8a-3c-10")
     assert device.option == "0000:01:00.0,1b36:0010,nvme,serial=00-1b-21-ff-ff-8a-3c-10"
+
+
+def test_the_program_is_told_of_a_nic_that_is_fed() -> None:
+    assert _device(driver="igb", fed=True).option == "0000:01:00.0,1b36:0010,igb,fed"
+    with pytest.raises(TypeError, match="fed"):
+        _device(driver="igb", fed="yes")
 
 
 @pytest.mark.parametrize("scratch", ["2048", "2048-8192", "a+b", "+8", "8+", " 1+2"])
