@@ -76,9 +76,10 @@ class IgbStream : public StreamContinuity {
   IgbStream() : StreamContinuity("igb", kOfNic) {}
 };
 
-CONTINUITY_TEST(IgbStream, GoesOn, StreamCarried,
-                "A NIC receives what comes from the cable across the kexec, with nobody driving it: "
-                "every frame is in its ring once, in order, whole")
+CONTINUITY_TEST(
+    IgbStream, GoesOn, StreamCarried,
+    "A NIC receives what comes from the cable across the kexec, with nobody driving it: "
+    "every frame is in its ring once, in order, whole")
 ARM(IgbStream, GoesOn) { ArmStream(32 * kKi, kOfThePeer, record); }
 VERIFY(IgbStream, GoesOn) { VerifyStream(record); }
 

@@ -61,7 +61,8 @@ def build_program(
             )
         parallel = ["-j", str(jobs)] if jobs else []
         # The bench needs no unit tests, and its user should not wait for them.
-        targets = [target] if target else ["carryover-selftests", "carryover-model", "carryover-peer"]
+        programs = ["carryover-selftests", "carryover-model", "carryover-peer"]
+        targets = [target] if target else programs
         only = ["--target", *targets] if preset == "release" else []
         _run(["cmake", "--build", "--preset", preset, *parallel, *only], folder, step)
         program = folder / "selftests" / "carryover-selftests"

@@ -76,9 +76,11 @@ TEST_F(DmacStreamTest, AnotherRingIsNotTakenOver) {
 }
 
 TEST_F(DmacStreamTest, RefusesWhatTheDeviceCannotDo) {
-  EXPECT_THAT(stream_->Start({ring().memory.first(63), ring().iova}, kPeriod, Soon()), FailsWith(EINVAL));
+  EXPECT_THAT(stream_->Start({ring().memory.first(63), ring().iova}, kPeriod, Soon()),
+              FailsWith(EINVAL));
   EXPECT_THAT(stream_->Start({{}, ring().iova}, kPeriod, Soon()), FailsWith(EINVAL));
-  EXPECT_THAT(stream_->Start({ring().memory, ring().iova + 64}, kPeriod, Soon()), FailsWith(EINVAL));
+  EXPECT_THAT(stream_->Start({ring().memory, ring().iova + 64}, kPeriod, Soon()),
+              FailsWith(EINVAL));
   EXPECT_THAT(stream_->Start(ring(), microseconds(0), Soon()), FailsWith(EINVAL));
   ASSERT_OK(Start());
   EXPECT_THAT(Start(), FailsWith(EBUSY));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "drivers/e1000e/e1000e_receiver.h"
 
-#include "drivers/ethernet_receive/receiver.h"
 #include "drivers/e1000e/mac.h"
+#include "drivers/ethernet_receive/receiver.h"
 
 namespace carryover::e1000e {
 namespace {

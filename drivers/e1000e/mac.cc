@@ -231,8 +231,7 @@ Result<void> Mac::StartReceive(Iova iova, std::uint32_t bytes, std::uint32_t tai
                                Deadline /*deadline*/) {
   Change(Ctrl::kOffset, Ctrl::kGioMasterDisable, 0);
   GiveReceiveRing(iova, bytes);
-  Write(Rctl::kOffset,
-        Rctl::kEnable | Rctl::kBuffers256 | Rctl::kDiscardPause | Rctl::kStripCrc);
+  Write(Rctl::kOffset, Rctl::kEnable | Rctl::kBuffers256 | Rctl::kDiscardPause | Rctl::kStripCrc);
   Write(Rdt::kOffset, tail);
   return CheckPresent("StartReceive()");
 }

@@ -90,7 +90,7 @@ struct Itr {
   static constexpr std::size_t kOffset = 0x00c4;
   static constexpr std::uint32_t kLongest = 0xffff;
   static constexpr unsigned kUnitNanoseconds = 256;
-};  // throttle: least time between two messages
+};              // throttle: least time between two messages
 struct Cause {  // bits of ICR, ICS, IMS and IMC
   static constexpr std::uint32_t kTxWrittenBack = Bit(0);
   static constexpr std::uint32_t kLinkStatusChange = Bit(2);
@@ -106,7 +106,7 @@ struct Rctl {
   static constexpr std::uint32_t kUnicastPromiscuous = Bit(3);
   static constexpr std::uint32_t kLongPackets = Bit(5);
   static constexpr std::uint32_t kLoopbackMask = Bit(6) | Bit(7);
-  static constexpr std::uint32_t kTypeMask = Bit(10) | Bit(11);  // DTYP
+  static constexpr std::uint32_t kTypeMask = Bit(10) | Bit(11);    // DTYP
   static constexpr std::uint32_t kBuffers256 = Bit(16) | Bit(17);  // BSIZE 11b, BSEX 0
   static constexpr std::uint32_t kPacketSplit = Bit(10);
   static constexpr std::uint32_t kDiscardPause = Bit(22);

@@ -34,8 +34,7 @@ void ReceiveRing::Prepare() {
 
 std::size_t ReceiveRing::CountDone() {
   const auto is_done = [this](std::size_t slot) {
-    const std::uint64_t status =
-        std::atomic_ref(At(slot)->status).load(std::memory_order_acquire);
+    const std::uint64_t status = std::atomic_ref(At(slot)->status).load(std::memory_order_acquire);
     return (status & ReceiveDescriptor::kDone) != 0;
   };
   while (done_ < slots_ && is_done(done_)) ++done_;

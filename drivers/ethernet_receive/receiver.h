@@ -111,9 +111,9 @@ class Receiver final : public FrameReceiver {
     if (auto opened = Open(during); !opened) return std::unexpected(opened.error());
     auto ring = ReceiveRing::In(memory);
     if (ring && ring->descriptor_bytes() > port_->MaxReceiveBytes()) {
-      return Fail(EINVAL, fmt::format("{}: a receive ring of {} slots, {} is the most", name_,
-                                      ring->slots(),
-                                      port_->MaxReceiveBytes() / sizeof(ReceiveDescriptor)));
+      return Fail(EINVAL,
+                  fmt::format("{}: a receive ring of {} slots, {} is the most", name_,
+                              ring->slots(), port_->MaxReceiveBytes() / sizeof(ReceiveDescriptor)));
     }
     return ring;
   }

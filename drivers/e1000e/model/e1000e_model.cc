@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kMinFrame = 60;    // without CRC
 constexpr std::size_t kMaxFrame = 9018;  // with CRC
 constexpr std::size_t kCrc = 4;
+constexpr std::uint32_t kSizes = Bit(16) | Bit(17) | Bit(25);  // RCTL.BSIZE, BSEX
 constexpr unsigned kEepromPolls = 3;
 constexpr unsigned kMdioPolls = 2;
 constexpr unsigned kPhyResetPolls = 2;
@@ -75,7 +76,13 @@ bool E1000eModel::LoopsBack() const {
   return phy_control_ == kPhy && phy_at_1000_ && Has(Ctrl::kOffset, kForced);
 }
 
-bool E1000eModel::LinkUp() const { return !Hardware() || LoopsBack(); }
+bool E1000eModel::Negotiated() const {
+  return cable_ && (phy_control_ & PhyControl::kAutoNegotiation) != 0 &&
+         (phy_control_ & PhyControl::kLoopback) == 0 && Has(Ctrl::kOffset, Ctrl::kSetLinkUp) &&
+         !Has(Ctrl::kOffset, Ctrl::kForceSpeed);
+}
+
+bool E1000eModel::LinkUp() const { return !Hardware() || LoopsBack() || Negotiated(); }
 
 std::uint64_t E1000eModel::Read(unsigned bar, std::size_t offset, std::size_t size) {
   if (bar != 0 || size != 4) {
@@ -156,10 +163,12 @@ void E1000eModel::CheckWrite(std::size_t offset, std::uint32_t value) {
       }
       if ((value & Rctl::kEnable) == 0) break;
       if (Register(Rdlen::kOffset) == 0) Violation("receive enabled without a ring");
-      if ((value & Rctl::kTypeMask) != Rctl::kPacketSplit ||
-          !Has(Rfctl::kOffset, Rfctl::kExtendedStatus)) {
-        Violation("only packet split descriptors are modelled, which RFCTL.EXSTEN is for");
+      if (!Has(Rfctl::kOffset, Rfctl::kExtendedStatus) ||
+          ((value & Rctl::kTypeMask) != Rctl::kPacketSplit &&
+           ((value & Rctl::kTypeMask) != 0 || (value & kSizes) != Rctl::kBuffers256))) {
+        Violation("only packet split, and buffers of 256 bytes are modelled, with RFCTL.EXSTEN");
       }
+      if ((value & Rctl::kTypeMask) == 0) break;
       if ((Register(Psrctl::kOffset) & Psrctl::kHeaderMask) == 0 ||
           (Register(Psrctl::kOffset) >> Psrctl::kData1Shift & Psrctl::kDataMask) == 0) {
         Violation("packet split without sizes of the first two buffers (PSRCTL)");
@@ -283,7 +292,7 @@ void E1000eModel::WriteTail(std::size_t offset, std::uint32_t value) {
   const bool on = transmit ? Has(Tctl::kOffset, Tctl::kEnable) : Has(Rctl::kOffset, Rctl::kEnable);
   const std::uint32_t bytes = Register(transmit ? Tdlen::kOffset : Rdlen::kOffset);
   if (value * kTailUnit >= bytes) return Violation("a tail outside of the ring");
-  if (!transmit && value % (sizeof(RxDescriptor) / kTailUnit) != 0) {
+  if (!transmit && Splits() && value % (sizeof(RxDescriptor) / kTailUnit) != 0) {
     return Violation("a receive tail within a descriptor");
   }
   if (value != 0 && !on) Violation("a tail moved while its queue is off");
@@ -398,7 +407,7 @@ void E1000eModel::DrainFifo() {
 }
 
 bool E1000eModel::Accepts(const std::vector<std::byte>& frame) const {
-  if (!LinkUp() || !LoopsBack()) return false;
+  if (!LinkUp() || (!LoopsBack() && !Negotiated())) return false;
   if (frame.size() + kCrc > (Has(Rctl::kOffset, Rctl::kLongPackets) ? kMaxFrame : 1522)) {
     return false;
   }
@@ -421,7 +430,7 @@ bool E1000eModel::Receive(std::vector<std::byte> frame) {
   std::span<const std::byte> rest = frame;
   // What no descriptor is left for is lost.
   while (!rest.empty() && Register(Rdh::kOffset) != Register(Rdt::kOffset)) {
-    if (!Store(rest, bad)) return false;
+    if (!(Splits() ? Store(rest, bad) : StoreInOne(rest, bad))) return false;
   }
   return true;
 }
@@ -465,6 +474,28 @@ bool E1000eModel::Store(std::span<const std::byte>& rest, bool bad) {
   if (epoch != epoch_ || (!told && Wedge())) return false;
   Reg(Rdh::kOffset) = (head + static_cast<std::uint32_t>(sizeof(done) / kTailUnit)) %
                       static_cast<std::uint32_t>(Register(Rdlen::kOffset) / kTailUnit);
+  SetCause(Cause::kRxTimer);
+  return true;
+}
+
+bool E1000eModel::StoreInOne(std::span<const std::byte>& rest, bool bad) {
+  constexpr std::size_t kBuffer = 256;
+  const std::uint32_t head = Register(Rdh::kOffset);
+  const std::uint64_t epoch = epoch_;
+  const Iova at = RingBase(Rdbal::kOffset) + head * kTailUnit;
+  std::array<std::uint64_t, 2> words{};  // 7.1: extended, the address first
+  const bool known = host().DmaRead(at, BytesOf(words));
+  if (epoch != epoch_ || (!known && Wedge())) return false;
+  const auto part = rest.first(std::min(kBuffer, rest.size()));
+  const bool written = host().DmaWrite(words[0], part);
+  if (epoch != epoch_ || (!written && Wedge())) return false;
+  rest = rest.subspan(part.size());
+  words = {0, part.size() << 32 | RxDescriptor::kDone |
+                  (rest.empty() ? RxDescriptor::kEndOfPacket : 0) |
+                  (bad ? RxDescriptor::kCrcError : 0)};
+  const bool told = host().DmaWrite(at, BytesOf(words));
+  if (epoch != epoch_ || (!told && Wedge())) return false;
+  Reg(Rdh::kOffset) = (head + 1) % static_cast<std::uint32_t>(Register(Rdlen::kOffset) / kTailUnit);
   SetCause(Cause::kRxTimer);
   return true;
 }

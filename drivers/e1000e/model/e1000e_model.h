@@ -44,6 +44,8 @@ class E1000eModel final : public DeviceModel {
   void SetReportsHeld(bool held);
   // The next frame that comes out of the FIFO is lost.
   void LoseNextFrame() { lose_next_ = true; }
+  // A cable to a station: auto-negotiation ends with a link.
+  void SetCable() { cable_ = true; }
   // A frame arrives that was not transmitted, without its CRC.
   void Arrive(std::vector<std::byte> frame);
 
@@ -74,6 +76,7 @@ class E1000eModel final : public DeviceModel {
   void WriteTail(std::size_t offset, std::uint32_t value);
   [[nodiscard]] bool MasterEnabled() const { return !Has(0, Ctrl::kGioMasterDisable); }
   [[nodiscard]] bool LoopsBack() const;
+  [[nodiscard]] bool Negotiated() const;
   [[nodiscard]] bool LinkUp() const;
   [[nodiscard]] Iova RingBase(std::size_t low) const {
     return Iova{Register(low + 4)} << 32 | Register(low);
@@ -90,6 +93,9 @@ class E1000eModel final : public DeviceModel {
   // Puts as much of a frame as fits into the buffers of the next descriptor; the rest stays in
   // `rest`. False if the model is not to go on.
   [[nodiscard]] bool Store(std::span<const std::byte>& rest, bool bad);
+  // The same with one buffer a descriptor.
+  [[nodiscard]] bool StoreInOne(std::span<const std::byte>& rest, bool bad);
+  [[nodiscard]] bool Splits() const { return Has(Rctl::kOffset, Rctl::kPacketSplit); }
   void SetCause(std::uint32_t causes) { Reg(Icr::kOffset) |= causes; }
   void RaisePending();
 
@@ -103,6 +109,7 @@ class E1000eModel final : public DeviceModel {
   bool phy_at_1000_ = false;  // the default speed took effect, by a reset of the PHY
   unsigned mdio_polls_ = 0;   // until the firmware lets the PHY go
   unsigned eeprom_polls_ = 0;
+  bool cable_ = false;
   bool firmware_holds_phy_ = false;
   bool phy_refuses_ = false;
   bool eeprom_stuck_ = false;

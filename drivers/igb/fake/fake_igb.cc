@@ -97,7 +97,10 @@ void FakeIgb::CheckWrite(std::size_t offset, std::uint32_t value) {
       break;
     case Tdlen::kOffset:
     case Rdlen::kOffset:
-      if (value % kRingAlignment != 0 || value > kRingMaxBytes) Violation("bad ring length");
+      if (value % kRingAlignment != 0 ||
+          value > (Hardware() ? kRingMaxBytes : kEmulatedRingMaxBytes)) {
+        Violation("bad ring length");
+      }
       break;
     case Swsm::kOffset:
       if ((Reg(Swsm::kOffset) & Swsm::kSoftware) == 0) Violation("SWSM written, not taken (4.7)");
@@ -270,7 +273,8 @@ void FakeIgb::WriteMdic(std::uint32_t value) {
   const unsigned phy_register = (value >> Mdic::kRegisterShift) & Mdic::kRegisterMask;
   if (!phy_refuses_ && (value & Mdic::kWrite) != 0 && phy_register == PhyControl::kRegister) {
     phy_control_ = static_cast<std::uint16_t>(value & Mdic::kDataMask);
-    if (!Hardware() && (phy_control_ & PhyControl::kRestartAutoNegotiation) != 0) {
+    const bool negotiates = (phy_control_ & PhyControl::kRestartAutoNegotiation) != 0;
+    if ((cable_ || !Hardware()) && negotiates) {
       Reg(Status::kOffset) &= ~Status::kLinkUp;
       link_polls_ = 1;
     }
@@ -410,31 +414,64 @@ void FakeIgb::Receive(std::vector<std::byte> frame) {
       (Iova{Reg(Rdbah::kOffset)} << 32 | Reg(Rdbal::kOffset)) + head * sizeof(RxDescriptor);
   RxDescriptor descriptor;
   if (!function_.DmaRead(at, BytesOf(descriptor)) && Wedge()) return;
+  if ((Reg(Rctl::kOffset) & Rctl::kStripCrc) == 0) frame.resize(frame.size() + kCrc);
+  const std::uint32_t type = Reg(Srrctl::kOffset) & Srrctl::kTypeMask;
+  const bool stored =
+      type == Srrctl::kOneBuffer ? Store(frame, descriptor) : StoreSplit(frame, descriptor);
+  if (!stored) return;
+  if (std::exchange(fail_next_, false)) descriptor.header |= RxDescriptor::kReceiveError;
+  if (!function_.DmaWrite(at, BytesOf(descriptor)) && Wedge()) return;
+  Reg(Rdh::kOffset) = (head + 1) * 16 >= Reg(Rdlen::kOffset) ? 0 : head + 1;
+}
+
+// 7.1.5, one buffer a descriptor. Makes of the descriptor what is written back; false if nothing
+// is.
+bool FakeIgb::Store(const std::vector<std::byte>& frame, RxDescriptor& descriptor) {
+  const std::size_t buffer =
+      (Reg(Srrctl::kOffset) & Srrctl::kPacketKilobytesMask) * std::size_t{1024};
+  if (descriptor.packet == 0 || buffer == 0) {
+    Violation("null receive buffer (7.1.5)");
+    return false;
+  }
+  if (frame.size() > buffer) {
+    Violation("frame in several descriptors: not modelled");
+    return false;
+  }
+  if (!function_.DmaWrite(descriptor.packet, frame) && Wedge()) return false;
+  descriptor.packet = 0;
+  descriptor.header =
+      std::uint64_t{frame.size()} << 32 | RxDescriptor::kDone | RxDescriptor::kEndOfPacket;
+  return true;
+}
+
+// The same, split.
+bool FakeIgb::StoreSplit(const std::vector<std::byte>& frame, RxDescriptor& descriptor) {
   const std::uint32_t srrctl = Reg(Srrctl::kOffset);
   const std::size_t header =
       ((srrctl >> Srrctl::kHeaderShift) & Srrctl::kHeaderMask) * std::size_t{Srrctl::kHeaderUnit};
   const std::size_t buffer = (srrctl & Srrctl::kPacketKilobytesMask) * std::size_t{1024};
   if ((srrctl & Srrctl::kTypeMask) != Srrctl::kSplitAlwaysUseHeader || header == 0) {
-    return Violation("SRRCTL: only 'split, always use header buffer' is modelled");
+    Violation("SRRCTL: only one buffer, and 'split, always use header buffer' are modelled");
+    return false;
   }
   if (descriptor.packet == 0 || descriptor.header == 0 || descriptor.header % 2 != 0) {
-    return Violation("null or odd receive buffer (7.1.5)");
+    Violation("null or odd receive buffer (7.1.5)");
+    return false;
   }
-  if ((Reg(Rctl::kOffset) & Rctl::kStripCrc) == 0) frame.resize(frame.size() + kCrc);
   // 7.1.6, a header that is not recognised: BSIZEHEADER bytes into the one, the rest to the other.
   const std::size_t split = std::min(header, frame.size());
   const std::size_t rest = frame.size() - split;
-  if (rest > buffer) return Violation("frame in several descriptors: not modelled");
-  const bool header_written = function_.DmaWrite(descriptor.header, std::span(frame).first(split));
-  const bool rest_written = function_.DmaWrite(descriptor.packet, std::span(frame).subspan(split));
-  if (!(header_written && rest_written) && Wedge()) return;
-  std::uint32_t status = RxDescriptor::kDone | RxDescriptor::kEndOfPacket;
-  if (std::exchange(fail_next_, false)) status |= RxDescriptor::kReceiveError;
-  RxDescriptor done;
-  done.packet = static_cast<std::uint64_t>(split) << 21;  // HDR_LEN
-  done.header = std::uint64_t{rest} << 32 | status;
-  if (!function_.DmaWrite(at, BytesOf(done)) && Wedge()) return;
-  Reg(Rdh::kOffset) = (head + 1) * 16 >= Reg(Rdlen::kOffset) ? 0 : head + 1;
+  if (rest > buffer) {
+    Violation("frame in several descriptors: not modelled");
+    return false;
+  }
+  const auto bytes = std::span(frame);
+  const bool header_written = function_.DmaWrite(descriptor.header, bytes.first(split));
+  const bool rest_written = function_.DmaWrite(descriptor.packet, bytes.subspan(split));
+  if (!(header_written && rest_written) && Wedge()) return false;
+  descriptor.packet = static_cast<std::uint64_t>(split) << 21;  // HDR_LEN
+  descriptor.header = std::uint64_t{rest} << 32 | RxDescriptor::kDone | RxDescriptor::kEndOfPacket;
+  return true;
 }
 
 std::uint8_t FakeIgb::Read8(std::size_t offset) {

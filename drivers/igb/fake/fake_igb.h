@@ -39,6 +39,8 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   [[nodiscard]] std::size_t resets() const override { return resets_; }
   [[nodiscard]] const std::vector<std::string>& violations() const override { return violations_; }
 
+  // A cable to a station: auto-negotiation ends with a link. QEMU always has one.
+  void SetCable() { cable_ = true; }
   // A frame from the cable, without CRC.
   void Arrive(std::vector<std::byte> frame);
   // The management firmware holds the PHY.
@@ -125,6 +127,8 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   void SendFrame();
   [[nodiscard]] bool Gather(const TxDescriptor& descriptor);
   void Receive(std::vector<std::byte> frame);
+  [[nodiscard]] bool Store(const std::vector<std::byte>& frame, RxDescriptor& descriptor);
+  [[nodiscard]] bool StoreSplit(const std::vector<std::byte>& frame, RxDescriptor& descriptor);
   [[nodiscard]] bool Accepts(const std::vector<std::byte>& frame);
 
   Flavour flavour_;
@@ -143,6 +147,7 @@ class FakeIgb final : public ConformanceDevice, private Mmio {
   int link_polls_ = 0;              // since auto-negotiation began; 0 if it has not
   bool wedged_ = false;             // a DMA was refused: nothing moves until a reset
 
+  bool cable_ = false;
   bool gone_ = false;
   bool hung_ = false;
   bool reset_stuck_ = false;
