@@ -244,6 +244,11 @@ def gaps(runs: Sequence[SavedRun]) -> Gaps:
     found = []
     for run in runs:
         of_run = list(kexecs(run))
+        if not of_run and _verified(run):
+            raise BadInput(
+                f"{run.directory}: the run has no clock of its target: that was not asked, or has "
+                "no time stamp counter; console.log and the run's own words say more"
+            )
         if not of_run:
             raise BadInput(
                 f"{run.directory}: the run has no kexec that came to its verification; give one "
@@ -254,10 +259,15 @@ def gaps(runs: Sequence[SavedRun]) -> Gaps:
 
 
 def kexecs(run: SavedRun) -> Iterable[Kexec]:
-    """Those that the incoming kernel has verified, in order."""
-    seen = {(r["cycle"], r["kexec"]) for r in run.target if r.get("what") == "program"}
-    for cycle, number in sorted(seen):
-        yield _Reader(run, cycle, number).kexec()
+    """Those that the incoming kernel has verified, in order; none without a clock."""
+    for cycle, number in sorted(_verified(run)):
+        reader = _Reader(run, cycle, number)
+        if reader.has_clock:
+            yield reader.kexec()
+
+
+def _verified(run: SavedRun) -> set[tuple[int, int]]:
+    return {(r["cycle"], r["kexec"]) for r in run.target if r.get("what") == "program"}
 
 
 class _Reader:
@@ -279,6 +289,11 @@ class _Reader:
         stamps = [step["tsc"] for step in self._steps if step["tsc"] is not None]
         self._zero: int = stamps[0] if stamps else 0
         self._remarks: list[str] = []
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether it is known how fast the counter runs: without that, nothing is."""
+        return self._tick is not None
 
     def kexec(self) -> Kexec:
         """All of it."""

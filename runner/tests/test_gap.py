@@ -13,6 +13,7 @@ from results_schema import check_records
 from saved_runs import RunBuilder
 
 from carryover.__main__ import main
+from carryover.errors import BadInput
 from carryover.gap import BOUNDARIES, PARTS, Figure, Gaps, Kexec, gaps, is_whole
 from carryover.saved_run import load
 
@@ -164,6 +165,13 @@ def test_no_value_is_no_figure() -> None:
     assert Figure.of([None, None]) is None
     assert Figure.of([]) is None
     assert all(figure is None for figure in Gaps([]).parts().values())
+
+
+def test_a_run_that_asked_for_no_clock_is_refused_as_such(tmp_path: Path) -> None:
+    run = MadeUpKexec().tell(RunBuilder(tmp_path).begin()).end()
+    run.records = [record for record in run.records if record["event"] != "clock"]
+    with pytest.raises(BadInput, match="no clock of its target"):
+        gaps([load(run.write())])
 
 
 # --- the command
