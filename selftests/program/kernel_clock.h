@@ -6,8 +6,9 @@
 
 namespace carryover {
 
-// Writes a record into the kernel's log, at the level of debugging, between two readings of ReadTsc(),
-// and says all three as the event `kernel-clock`; so many times. Says nothing if it cannot.
+// Writes a record into the kernel's log, at the level of debugging, between two readings of
+// ReadTsc(), and says all three as the event `kernel-clock`; so many times. Says nothing if it
+// cannot.
 void SayKernelClock(EventWriter& events, unsigned times);
 
 }  // namespace carryover

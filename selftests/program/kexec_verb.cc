@@ -21,8 +21,9 @@ ExitCode Refused(EventWriter& events, const Error& error) {
   return ExitCode::kRefused;
 }
 
-// From now on the kernel says which device it shuts down (device_shutdown() in drivers/base/core.c):
-// nothing else that it says tells where the freeze ends. Without it, that is not known.
+// From now on the kernel says which device it shuts down (device_shutdown() in
+// drivers/base/core.c): nothing else that it says tells where the freeze ends. Without it, that is
+// not known.
 void SayWhenDevicesShutDown(bool say) {
   const UniqueFd fd(open("/sys/module/kernel/parameters/initcall_debug", O_WRONLY | O_CLOEXEC));
   if (fd.valid()) (void)!write(fd.get(), say ? "Y" : "N", 1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The processor's counter that no kernel sets: it runs on through a kexec, and is the one clock that
-// an outgoing and an incoming kernel have in common (Intel SDM volume 3, "Time-Stamp Counter").
+// The processor's counter that no kernel sets: it runs on through a kexec, and is the one clock
+// that an outgoing and an incoming kernel have in common (Intel SDM volume 3, "Time-Stamp
+// Counter").
 #pragma once
 
 #include <cstdint>
