@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ from carryover.events import Event, parse
 
 _QUESTIONS = 40
 _KEPT = 3  # of each bound
+_SLOPES = 101
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ def exchange(
     command: str,
     limit: float,
     raw: Callable[[str], None],
+    known: Sequence[tuple[int, int]] = (),
 ) -> Exchange:
     """Runs the verb `clock` on the target.
 
@@ -64,6 +67,8 @@ def exchange(
         command: That verb.
         limit: Seconds for all of it.
         raw: Gets each line as it came.
+        known: More pairs of the target's CLOCK_MONOTONIC (nanoseconds) and its counter, of this
+            boot: by those of some seconds it is better known how fast the counter runs.
 
     Raises:
         Infrastructure: The target gives no answers, or has no such counter.
@@ -78,17 +83,38 @@ def exchange(
         raise Infrastructure(f"the target's clock cannot be asked: {error}") from error
     finally:
         timer.cancel()
-    first, last = answers[0], answers[-1]
-    if last.tsc <= first.tsc:
-        raise Infrastructure("the target's counter stands still")
+    pairs = [*known, *((answer.monotonic, answer.tsc) for answer in answers)]
+    tick = tick_of(pairs)
     return Exchange(
-        answers=closest(
-            answers, tick := (last.monotonic - first.monotonic) / (last.tsc - first.tsc)
-        ),
+        answers=closest(answers, tick),
         kernel=kernel,
         tick_ns=tick,
         wall=time.time() - time.monotonic(),
     )
+
+
+def tick_of(pairs: Sequence[tuple[int, int]]) -> float:
+    """Nanoseconds of a tick, from readings of CLOCK_MONOTONIC and, just behind it, of the counter.
+
+    A process may have been interrupted between the two: the median of many slopes does not mind.
+
+    Raises:
+        Infrastructure: The counter stands still.
+    """
+    ticks = sorted(pairs, key=lambda pair: pair[1])
+    begin, end = ticks[0][1], ticks[-1][1]
+    third = (end - begin) // 3
+    if third <= 0:
+        raise Infrastructure("the target's counter stands still")
+    early = [pair for pair in ticks if pair[1] <= begin + third]
+    late = [pair for pair in ticks if pair[1] >= end - third]
+    count = min(len(early), len(late), _SLOPES)
+    chosen = zip(_evenly(early, count), _evenly(late, count), strict=True)
+    return statistics.median((b[0] - a[0]) / (b[1] - a[1]) for a, b in chosen)
+
+
+def _evenly(pairs: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    return [pairs[index * len(pairs) // count] for index in range(count)]
 
 
 def closest(answers: Sequence[Answer], tick_ns: float) -> list[Answer]:

@@ -40,6 +40,7 @@ NO_DRIVER = ("jump", "driver")
 _OUTGOING = ("load", "loaded", "jump", "shutdown", "new-kernel")
 _OF_DEVICE = ("file", "attached", "driver")
 _STAMP = 1e-6  # seconds: a kernel cuts off what is less
+_WALL_LIMIT = 50e-6  # seconds: more is no rounding
 _BINS = 10
 WANTED_ERROR = 1.0  # milliseconds
 
@@ -316,7 +317,7 @@ class _Reader:
         if incoming := kernels[False]:
             seconds["kernel"], errors["kernel"] = incoming.line(0.0), incoming.error(0.0)
         self._drop_what_is_out_of_order(seconds)
-        bounds, step_at_kexec = self._controller(seconds)
+        bounds, step_at_kexec = self._controller(seconds, kernels)
         place = bounds.line if bounds else _same
         zero = place(seconds.get("jump", min(seconds.values())))
         steps = {
@@ -380,24 +381,42 @@ class _Reader:
             self._remarks.append("a kernel's stamps do not run as the processor's counter does")
             return None
 
-    def _controller(self, seconds: dict[str, float]) -> tuple[ClockBounds | None, Interval | None]:
+    def _controller(
+        self, seconds: dict[str, float], kernels: dict[bool, ClockBounds | None]
+    ) -> tuple[ClockBounds | None, Interval | None]:
         """The controller's clock as a function of the counter, and how it may step at the kexec."""
         before, after = self._asked(self._outgoing), self._asked(self._incoming)
+        arrived = self._arrived(kernels)
         if not before or not after:
             which = "before" if not before else "after"
             self._remarks.append(f"the target was not asked for its clock {which} the kexec")
             return None, None
         try:
-            step = ClockBounds(before).step_to(
-                ClockBounds(after), seconds.get("new-kernel", seconds.get("kernel", 0.0))
+            early, late = [*before, *arrived[True]], [*after, *arrived[False]]
+            step = ClockBounds(early).step_to(
+                ClockBounds(late), seconds.get("new-kernel", seconds.get("kernel", 0.0))
             )
-            return ClockBounds([*before, *after]), step
+            return ClockBounds([*early, *late]), step
         except ClocksDisagree:
             self._remarks.append(
                 "no one clock fits what the target said before and after the kexec: its counter "
                 "was set, or one of the clocks does not run evenly"
             )
             return None, None
+
+    def _arrived(self, kernels: dict[bool, ClockBounds | None]) -> dict[bool, list[Reading]]:
+        """What a kernel stamped was read after that: of the outgoing kernel, and of the other."""
+        readings: dict[bool, list[Reading]] = {True: [], False: []}
+        walls = [r["wall"] for r in (*self._outgoing, *self._incoming) if r["wall"] is not None]
+        if not walls or max(walls) - min(walls) > _WALL_LIMIT:
+            return readings  # the wall clock was set meanwhile
+        for step in self._steps:
+            is_outgoing = step["what"] in _OUTGOING
+            if step["kernel_us"] is not None and (kernel := kernels[is_outgoing]):
+                at = kernel.at(step["kernel_us"] * 1e-6).low
+                latest = step["time"] - min(walls)
+                readings[is_outgoing].append(Reading(at, None, latest))
+        return readings
 
     def _asked(self, records: list[dict[str, Any]]) -> list[Reading]:
         tick = self._tick or 0.0

@@ -420,7 +420,11 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         command = self.on_target().command("clock")
         try:
             found = exchange(
-                self.ssh.talk, command, _CLOCK_LIMIT * self.time_scale, self.sinks.events
+                self.ssh.talk,
+                command,
+                _CLOCK_LIMIT * self.time_scale,
+                self.sinks.events,
+                self.sinks.timeline.counter,
             )
         except Infrastructure as error:
             self.sinks.tell(f"the time line has no common clock here: {error}")

@@ -47,6 +47,8 @@ _OF_CONSOLE = {
     Meaning.TARGET_READY: "ready",
 }
 
+_MOST_PAIRS = 10_000
+
 # SSH may answer where the console does not tell that the target is ready.
 _BEFORE_READY = ("power-on", "firmware", "kernel", "init", "kexec", "loaded", "jump")
 
@@ -93,6 +95,8 @@ class Timeline:
         self._write = write
         self._write_record = write_record
         self._steps = StepReader()
+        self._pairs: list[tuple[int, int]] = []
+        self._boot = ""
         self._lock = threading.Lock()
         self._cycle = cycles
         self._kexec = 0
@@ -148,9 +152,22 @@ class Timeline:
             if what := _of_program(seen.event):
                 self.step(what)
             with self._lock:
+                self._pair(seen.event)
                 at = (time.time(), self._cycle, self._kexec)
                 if record := self._steps.program(seen.event, *at):
                     self._write_record(record)
+
+    @property
+    def counter(self) -> list[tuple[int, int]]:
+        """What the program read of CLOCK_MONOTONIC and the counter together, in this boot."""
+        with self._lock:
+            return list(self._pairs)
+
+    def _pair(self, event: Event) -> None:
+        if event.kind == "hello" and event.text("boot_id") != self._boot:
+            self._boot, self._pairs = event.text("boot_id"), []
+        if "tsc" in event.fields and len(self._pairs) < _MOST_PAIRS:
+            self._pairs.append((event.number("t"), event.number("tsc")))
 
     def clocks(self, found: Exchange) -> None:
         """The target was asked for its clocks."""

@@ -44,6 +44,7 @@ class MadeUpKexec:
         way: Seconds that each question and each answer is on its way.
         gap: From and to of the device's longest gap, from `jump`; none: no device says one.
         lost: That the device lost.
+        late: Seconds until a line is read.
         age: Seconds since the outgoing kernel's stamps were 0.
     """
 
@@ -57,6 +58,7 @@ class MadeUpKexec:
     gap: tuple[float, float] | None = (1.0, 1.007)
     lost: int = 0
     age: float = 9.0
+    late: float = 0.02
     cycle: int = 1
 
     def tell(self, run: RunBuilder) -> RunBuilder:
@@ -70,6 +72,7 @@ class MadeUpKexec:
             at = self.jump + after
             kernel = outgoing if after < self.truth["kernel"] else incoming
             is_kernel = what in BY_KERNEL
+            run.time = START - 4000.0 + at + self.late
             run.record(
                 "step",
                 cycle=self.cycle,

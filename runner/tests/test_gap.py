@@ -66,6 +66,18 @@ def test_each_step_is_within_the_error_that_is_stated(
     assert low <= 0 <= high
 
 
+def test_a_line_that_is_read_soon_makes_the_error_smaller(tmp_path: Path) -> None:
+    soon = one(tmp_path / "soon", MadeUpKexec(late=0.00005, way=0.001))
+    late = one(tmp_path / "late", MadeUpKexec(late=0.05, way=0.001))
+    assert soon.clock.error_ms is not None
+    assert late.clock.error_ms is not None
+    assert soon.clock.error_ms < 0.8 * late.clock.error_ms
+
+
+def test_a_line_that_is_read_before_it_is_stamped_is_no_one_clock(tmp_path: Path) -> None:
+    assert "no one clock fits" in one(tmp_path, MadeUpKexec(late=-0.01)).clock.remark
+
+
 @pytest.mark.parametrize("step", [0.05, -0.05, -30.0])
 def test_a_counter_that_is_set_at_the_kexec_is_said(tmp_path: Path, step: float) -> None:
     found = one(tmp_path, MadeUpKexec(counter_step=step))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import FakeBench
 
-from carryover.clock_exchange import Answer, closest, exchange
+from carryover.clock_exchange import Answer, closest, exchange, tick_of
 from carryover.errors import Infrastructure
 from carryover.events import Event
 from carryover.observation import ConsoleLine, ProgramEvent
@@ -207,6 +207,26 @@ def test_no_answer_is_trouble_and_ends_in_time(code: str, said: str) -> None:
     with pytest.raises(Infrastructure, match=said):
         exchange(lambda command: talk(code), "", 2.0, lambda line: None)
     assert time.monotonic() - began < 30
+
+
+def test_a_tick_is_known_in_spite_of_interruptions() -> None:
+    pairs = [(n * 1_000_000, n * 2_300_000) for n in range(300)]
+    for n in range(0, 300, 4):  # the counter was read 20 ms late
+        pairs[n] = (pairs[n][0], pairs[n][1] + 46_000_000)
+    assert tick_of(pairs) == pytest.approx(1 / 2.3, rel=1e-6)
+
+
+def test_a_counter_that_stands_still_has_no_tick() -> None:
+    with pytest.raises(Infrastructure, match="stands still"):
+        tick_of([(1, 5), (2, 5)])
+
+
+def test_the_counter_is_known_by_what_was_said_in_the_same_boot() -> None:
+    timeline = Timeline(lambda mark: None)
+    for boot, t in (("a", 1), ("a", 2), ("b", 3)):
+        event = Event("hello", {"verb": "log", "boot_id": boot, "t": t, "tsc": 2 * t})
+        timeline.observe(ProgramEvent(1, event))
+    assert timeline.counter == [(3, 6)]
 
 
 def test_the_closest_answers_are_kept() -> None:

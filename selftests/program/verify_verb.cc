@@ -76,7 +76,8 @@ ExitCode VerifyFrom(Ledger ledger, const Options& options, EventWriter& events) 
 
 ExitCode Verify(const Options& options, EventWriter& events) {
   if (auto exit = RequireLiveUpdate(events)) return *exit;
-  SayKernelClock(events, 1);
+  constexpr unsigned kKernelStamps = 3;  // of which one is close
+  SayKernelClock(events, kKernelStamps);
   if (auto exit = RequireHandover(events)) return *exit;
   auto ledger = RetrieveLedger();
   if (!ledger) {
