@@ -417,6 +417,7 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
 
     def ask_clocks(self) -> None:
         """Relates the target's clocks to ours, for the time line; costs no run if it fails."""
+        self._check_place()
         command = self.on_target().command("clock")
         try:
             found = exchange(
