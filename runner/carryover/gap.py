@@ -326,6 +326,7 @@ class _Reader:
         }
         parts = {name: _between(steps, begin, end) for name, begin, end in PARTS}
         known = [at for at in steps.values() if at is not None]
+        of_devices = self._device_steps(place, zero)
         clock = Clock(remark="; ".join(dict.fromkeys(self._remarks)))
         if bounds:
             error = max(bounds.error(at) + errors.get(what, 0.0) for what, at in seconds.items())
@@ -348,8 +349,10 @@ class _Reader:
             no_user_space_ms=_between(steps, *NO_USER_SPACE),
             no_driver_ms=_between(steps, *NO_DRIVER),
             first_device=first,
-            devices=[self._device(gap, steps, zero if bounds else None) for gap in self._gaps],
-            device_steps=self._device_steps(place, zero),
+            devices=[
+                self._device(gap, steps, of_devices, zero if bounds else None) for gap in self._gaps
+            ],
+            device_steps=of_devices,
             clock=clock,
         )
 
@@ -440,7 +443,11 @@ class _Reader:
                 last = seconds[what]
 
     def _device(
-        self, gap: dict[str, Any], steps: dict[str, float | None], zero: float | None
+        self,
+        gap: dict[str, Any],
+        steps: dict[str, float | None],
+        of_devices: dict[str, dict[str, float]],
+        zero: float | None,
     ) -> Device:
         longest = gap["longest_us"]
         begin = end = None
@@ -455,6 +462,10 @@ class _Reader:
                     if (a := steps[first]) is not None and (b := steps[last]) is not None
                     if begin < b and end > a
                 ]
+                own = of_devices.get(gap["device"] or "", {})
+                if not during and {"file", "attached"} <= own.keys():
+                    if begin < own["attached"] and end > own["file"]:
+                        during = ["its own attach"]  # later than the first device's
             else:
                 begin = end = None
         return Device(

@@ -75,12 +75,18 @@ def bars(kexec: Kexec) -> list[Bar]:
         width = end - begin if begin is not None and end is not None else 0.0
         rows.append(Bar(name, WHOSE[name], kexec.parts[name], begin if is_known else None, width))
     for device in kexec.devices:
-        begin, end = place(device.begin_ms), place(device.end_ms)
+        begin, end, where = place(device.begin_ms), place(device.end_ms), ""
         width = end - begin if begin is not None and end is not None else 0.0
+        if device.begin_ms is None or device.end_ms is None:
+            where = "; where it lies is not known"
+        elif device.end_ms < origin or device.begin_ms > origin + whole:
+            begin, where = None, "; before all this" if device.end_ms < origin else "; after it"
+            if device.during:
+                where += f", during {device.during[0]}"
         lost = "" if device.lost is None else f", {device.lost:,} lost"
         of = "" if device.entries is None else f" of {device.entries:,}"
         name = f"{device.address or 'a device'}, longest gap"
-        note = f"{device.test}{lost}{of if lost else ''}"
+        note = f"{device.test}{lost}{of if lost else ''}{where}"
         rows.append(Bar(name, "device", device.longest_ms, begin, width, note))
     return rows
 
@@ -135,6 +141,8 @@ def _rows(rows: list[Bar]) -> Iterator[str]:
             f'<text x="{_LENGTHS}" y="{y + 15}" text-anchor="end">{length(bar.length_ms)}</text>'
         )
         if bar.begin is None:
+            if bar.note:
+                yield f'<text x="{_BARS}" y="{y + 15}" font-size="11">{escape(bar.note)}</text>'
             continue
         x, width = _BARS + bar.begin * room, max(_LEAST, bar.width * room)
         colour = _COLOURS[bar.whose]

@@ -67,7 +67,7 @@ def _one(kexec: Kexec) -> Iterator[RenderableType]:
 def _during(device: Device) -> Text | str:
     if device.begin_ms is None:
         return _UNKNOWN
-    return ", ".join(device.during) or "before or after all of it"
+    return ", ".join(device.during) or ("before it" if device.begin_ms < 0 else "after it")
 
 
 def _several(gaps: Gaps) -> RenderableType:

@@ -15,6 +15,7 @@ from saved_runs import RunBuilder
 from carryover.__main__ import main
 from carryover.errors import BadInput
 from carryover.gap import BOUNDARIES, PARTS, Figure, Gaps, Kexec, gaps, is_whole
+from carryover.gap_picture import bars
 from carryover.saved_run import load
 
 
@@ -120,6 +121,23 @@ def test_a_device_lies_where_its_clock_says(tmp_path: Path) -> None:
     assert device.begin_ms == pytest.approx(940, abs=1)
     assert device.end_ms == pytest.approx(970, abs=1)
     assert (device.lost, device.entries, device.address) == (3, 8000, DEVICE)
+
+
+def test_a_device_that_is_taken_over_later_lies_in_its_own_attach(tmp_path: Path) -> None:
+    kexec = MadeUpKexec(gap=(7.0, 7.1))
+    run = kexec.tell(RunBuilder(tmp_path).begin())
+    other = "0000:05:00.0"
+    for record in [r for r in run.records if r.get("what") in ("file", "attached")]:
+        later = record["tsc"] + int(0.6 * 2.3e9)
+        run.records.append({**record, "device": other, "tsc": later})
+    for record in run.records:
+        if record["event"] == "device-gap":
+            record["device"] = other
+    (found,) = gaps([load(run.end().write())]).kexecs
+    assert found.devices[0].during == ["its own attach"]
+    last = bars(found)[-1]
+    assert last.begin is None  # it is behind the picture's end, and nothing is drawn elsewhere
+    assert last.note.endswith("; after it, during its own attach")
 
 
 def test_a_device_of_another_clock_lies_nowhere(tmp_path: Path) -> None:
