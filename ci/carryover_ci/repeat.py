@@ -2,9 +2,11 @@
 """ci/bench --repeat: the same run many times, to find what fails now and then.
 
 One line a run. What a good run left behind is overwritten by the next; a bad one keeps its folder,
-out/repeat/failed-N. out/repeat/summary.json tells of all of them, whenever it ends.
+out/repeat/failed-N. The results of each are kept: out/repeat/run-N.jsonl, for `carryover gap`.
+out/repeat/summary.json tells of all of them, whenever it ends.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -133,6 +135,8 @@ def _run(number: int, command: list[str], folder: Path, progress: Progress) -> R
     status, _ = run_in(folder, command, environment, f"run {number}", progress)
     seconds = round(time.monotonic() - started, 1)
     results = RunResults.read(folder)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(folder / "results.jsonl", OUT / f"run-{number}.jsonl")
     bad = results.bad()
     if status != 0 and not bad:
         bad = [f"exit status {status}"]

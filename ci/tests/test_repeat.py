@@ -50,7 +50,9 @@ def test_good_runs_leave_the_last_one_and_a_summary(out: Path, tmp_path: Path) -
     assert good
     assert [line.split(" s ")[1].strip() for line in said[:3]] == ["1 PASS"] * 3
     assert said[3].startswith("3 of 3 runs, 0 bad; shortest ")
-    assert sorted(path.name for path in out.iterdir()) == ["current-1", "summary.json"]
+    results = [f"run-{number}.jsonl" for number in (1, 2, 3)]
+    assert sorted(path.name for path in out.iterdir()) == ["current-1", *results, "summary.json"]
+    assert all('"A.B"' in (out / name).read_text() for name in results)
 
 
 def test_a_bad_run_is_kept_and_does_not_end_the_rest(out: Path, tmp_path: Path) -> None:

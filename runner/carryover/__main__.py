@@ -17,6 +17,9 @@ from carryover.comparison_text import comparison_text
 from carryover.errors import BadInput, Infrastructure
 from carryover.exit_codes import ExitCode
 from carryover.fleet.command import fleet
+from carryover.gap import gaps
+from carryover.gap_picture import svg
+from carryover.gap_text import gap_text
 from carryover.journal import close_left_over
 from carryover.restore import restore
 from carryover.run_command import run
@@ -52,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_run(verbs)
     _add_fleet(verbs)
     _add_compare(verbs)
+    _add_gap(verbs)
     _add_report(verbs)
     _add_close(verbs)
     _add_restore(verbs)
@@ -248,6 +252,51 @@ def _compare(options: argparse.Namespace) -> int:
         console = Console(highlight=False, width=width)
         console.print(comparison_text(a, b, comparison), soft_wrap=True)
     return 1 if comparison.is_worse else 0
+
+
+def _add_gap(verbs: Any) -> None:
+    parser = _verb(
+        verbs,
+        "gap",
+        _gap,
+        help="what the gap of a kexec consists of, and what devices did in it",
+        epilog="exit status:\n  0  there are kexecs, and this is how long they took\n"
+        "  2  bad input\n",
+    )
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="*",
+        default=[Path("out/bench")],
+        metavar="RESULTS",
+        help="runs: their --carryover-out, or their results.jsonl (default: out/bench)",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="one JSON object, for scripts")
+    how.add_argument(
+        "--svg",
+        action="store_true",
+        help="a picture of the time line of one kexec, the longest without user space",
+    )
+
+
+def _gap(options: argparse.Namespace) -> int:
+    runs = [load(path) for path in options.runs]
+    found = gaps(runs)
+    if options.json:
+        sys.stdout.write(json.dumps(found.as_dict(), indent=1) + "\n")
+        return 0
+    if options.svg:
+        sys.stdout.write(svg(found.longest()))
+        return 0
+    width = None if sys.stdout.isatty() else _WIDE
+    console = Console(highlight=False, width=width)
+    console.print(gap_text(found), soft_wrap=True)
+    for saved in runs:
+        if saved.remark:
+            text = f"remark  {saved.directory}: {saved.remark}"
+            console.print(text, style="yellow", markup=False, soft_wrap=True)
+    return 0
 
 
 def _add_report(verbs: Any) -> None:

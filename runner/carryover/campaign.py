@@ -223,6 +223,8 @@ class Campaign:
             yield from batch.end_of_run(ended.said)
             yield from batch.end_of_arm(ended.said)
             self._commands.read_kernel_log()
+            if batch.armed():
+                self._strategy.ask_clocks()
             found.append(f"{len(batch.armed())} of {_tests(names)} armed")
 
     def _cold_boot(self) -> None:
@@ -339,6 +341,7 @@ class Campaign:
                 said.append(self._strategy.watch.health.incompatible)
             yield from batch.end_of_verify("; ".join(filter(None, said)))
             self._commands.read_kernel_log()
+            self._strategy.ask_clocks()
             if boot := self._commands.boot:
                 found.append(f"kexec {boot.kho_count}, LUO number {boot.luo_number}")
             if batch.remaining and batch.armed():

@@ -260,6 +260,17 @@ class TargetSSHDriver(SSHDriver):  # type: ignore[misc]
             return RemoteCommand([*arguments, "sh"], watch, raw, f"exec {command}\n")
         return RemoteCommand([*arguments, command], watch, raw)
 
+    def talk(self, command: str) -> subprocess.Popen[bytes]:
+        """Starts a shell command on the target that is asked and answers, by unbuffered pipes."""
+        return subprocess.Popen(
+            [*self._arguments(), command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            start_new_session=True,
+        )
+
     def _arguments(self) -> list[str]:
         """The local command, up to what is to run on the target."""
         self._take_port()

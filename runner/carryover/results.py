@@ -23,6 +23,7 @@ from carryover.kernel_oracle import KernelFault
 from carryover.ktap import ktap
 from carryover.resume import NOTHING_KEPT, require_run, take_up
 from carryover.saved_run import SCHEMA
+from carryover.steps import TargetRecord
 from carryover.timeline import Mark
 from carryover.verdict import TestResult
 
@@ -182,6 +183,10 @@ class RunOutput:
     def mark(self, mark: Mark) -> None:
         """A step of the timeline. One that comes after the end of the run is none of it."""
         self._record({"event": "mark", **mark.as_dict()}, is_precious=False)
+
+    def target_record(self, record: TargetRecord) -> None:
+        """What the target says by its own clocks; likewise."""
+        self._record({"event": record.event, **record.as_dict()}, is_precious=False)
 
     def kernel_fault(self, fault: KernelFault) -> None:
         """What a kernel complained of itself."""

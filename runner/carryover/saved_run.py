@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from carryover.errors import BadInput
 
-SCHEMA = 2  # results.schema.json
+SCHEMA = 3  # results.schema.json
 _NAME = "results.jsonl"
 _REMEDY = "give the --carryover-out of a run, or its results.jsonl"
 
@@ -30,6 +30,7 @@ class SavedRun:
         violations: What drivers did that their device's specification forbids.
         end: The last record; None if the run was cut short.
         remark: What is missing of the run; empty if it is whole.
+        target: What the target said by its own clocks: `step`, `clock` and `device-gap`.
     """
 
     directory: Path
@@ -40,6 +41,7 @@ class SavedRun:
     violations: list[dict[str, Any]]
     end: dict[str, Any] | None
     remark: str
+    target: list[dict[str, Any]] = field(default_factory=list)
 
 
 def load(directory_or_file: Path) -> SavedRun:
@@ -74,6 +76,7 @@ def load(directory_or_file: Path) -> SavedRun:
         begin=by_event["begin"][0],
         results=by_event["result"],
         marks=by_event["mark"],
+        target=[*by_event["step"], *by_event["clock"], *by_event["device-gap"]],
         faults=[one for one in by_event["kernel-fault"] if one["severity"] != "notice"],
         violations=by_event["violation"],
         end=end,

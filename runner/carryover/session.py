@@ -174,7 +174,7 @@ class CarryoverSession:
                 events=output.event,
                 machine_log=self._directory / "qemu.log",
                 journal=output.journal.write,
-                timeline=Timeline(output.mark, output.kept.cycles),
+                timeline=Timeline(output.mark, output.kept.cycles, output.target_record),
                 tell=self._display.note,
             )
         )

@@ -17,6 +17,7 @@ from labgrid.factory import target_factory
 from labgrid.strategy import Strategy, StrategyError
 
 from carryover.access import access_of
+from carryover.clock_exchange import exchange
 from carryover.console import LineSink
 from carryover.contact import ContactSeeker
 from carryover.deployer import INITRD, KERNEL, PROGRAM, KernelDeployer
@@ -78,6 +79,7 @@ class Sinks:
 
 # By which a kernel that has panicked boots the machine itself.
 _PANIC_REBOOTS = re.compile(r"(?:^|\s)panic=-?[1-9]")
+_CLOCK_LIMIT = 5.0  # seconds, before `time_scale`, for the questions of ask_clocks()
 # Deaths after which nobody answers over SSH, for certain.
 _KERNEL_IS_GONE = (Verdict.RESET, Verdict.PANIC, Verdict.ABI_MISMATCH)
 
@@ -96,6 +98,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         time_scale: Multiplies every deadline: debug kernels, emulation.
         boot_limit: Seconds that a boot may take, before `time_scale`.
         iommu_mode: One of ``IOMMU_MODES``.
+        tell_shutdown: The outgoing kernel says on its console which device it shuts down, so that
+            the time line knows where the freeze ends; costs what the console needs for that.
         memory: MiB that must be available there: 1024 for the whole suite, less for a few tests.
     """
 
@@ -122,6 +126,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
     memory: int = attr.ib(
         default=1024, validator=[attr.validators.instance_of(int), attr.validators.gt(0)]
     )
+
+    tell_shutdown: bool = attr.ib(default=False, validator=attr.validators.instance_of(bool))
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -373,6 +379,8 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         image = ["--kernel", self.kernel, "--append", append]
         if self.initrd:
             image += ["--initrd", self.initrd]
+        if self.tell_shutdown:
+            image.append("--tell-shutdown")
         if holder:
             image += ["--holder", str(holder)]
         return program.command("kexec", (), *image)
@@ -406,6 +414,23 @@ class KexecStrategy(Strategy):  # type: ignore[misc]
         self._check_place()
         running: RemoteCommand = self.ssh.stream(command, self.watch, self.sinks.events)
         return running
+
+    def ask_clocks(self) -> None:
+        """Relates the target's clocks to ours, for the time line; costs no run if it fails."""
+        self._check_place()
+        command = self.on_target().command("clock")
+        try:
+            found = exchange(
+                self.ssh.talk,
+                command,
+                _CLOCK_LIMIT * self.time_scale,
+                self.sinks.events,
+                self.sinks.timeline.counter,
+            )
+        except Infrastructure as error:
+            self.sinks.tell(f"the time line has no common clock here: {error}")
+        else:
+            self.sinks.timeline.clocks(found)
 
     def power_off(self) -> None:
         """Ends the power cycle; everything the machine said is recorded on return. Idempotent.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from carryover.clock_exchange import Exchange
 from carryover.events import Event
 from carryover.kernel_messages import Meaning
 from carryover.observation import (
@@ -18,6 +19,7 @@ from carryover.observation import (
     ProgramEvent,
     Reached,
 )
+from carryover.steps import ClockSamples, StepReader, TargetRecord
 
 # What a mark may say, in the order in which a power cycle with one kexec has them.
 WORDS = (
@@ -44,6 +46,8 @@ _OF_CONSOLE = {
     Meaning.INIT: "init",
     Meaning.TARGET_READY: "ready",
 }
+
+_MOST_PAIRS = 10_000
 
 # SSH may answer where the console does not tell that the target is ready.
 _BEFORE_READY = ("power-on", "firmware", "kernel", "init", "kexec", "loaded", "jump")
@@ -75,9 +79,24 @@ class Mark:
 class Timeline:
     """Makes marks. Its methods may be called from any thread, and raise what `write` raises."""
 
-    def __init__(self, write: Callable[[Mark], None], cycles: int = 0) -> None:
-        """A new one; `cycles` power cycles of this run are over."""
+    def __init__(
+        self,
+        write: Callable[[Mark], None],
+        cycles: int = 0,
+        write_record: Callable[[TargetRecord], None] = lambda record: None,
+    ) -> None:
+        """A new one.
+
+        Args:
+            write: Gets the marks.
+            cycles: Power cycles of this run that are over.
+            write_record: Gets what the target says by its own clocks.
+        """
         self._write = write
+        self._write_record = write_record
+        self._steps = StepReader()
+        self._pairs: list[tuple[int, int]] = []
+        self._boot = ""
         self._lock = threading.Lock()
         self._cycle = cycles
         self._kexec = 0
@@ -129,8 +148,36 @@ class Timeline:
             with self._lock:
                 if self._what in _BEFORE_READY:
                     self._mark("ready", seen.time)
-        elif isinstance(seen, ProgramEvent) and (what := _of_program(seen.event)):
-            self.step(what)
+        elif isinstance(seen, ProgramEvent):
+            if what := _of_program(seen.event):
+                self.step(what)
+            with self._lock:
+                self._pair(seen.event)
+                at = (time.time(), self._cycle, self._kexec)
+                if record := self._steps.program(seen.event, *at):
+                    self._write_record(record)
+
+    @property
+    def counter(self) -> list[tuple[int, int]]:
+        """What the program read of CLOCK_MONOTONIC and the counter together, in this boot."""
+        with self._lock:
+            return list(self._pairs)
+
+    def _pair(self, event: Event) -> None:
+        if event.kind == "hello" and event.text("boot_id") != self._boot:
+            self._boot, self._pairs = event.text("boot_id"), []
+        if "tsc" in event.fields and len(self._pairs) < _MOST_PAIRS:
+            self._pairs.append((event.number("t"), event.number("tsc")))
+
+    def clocks(self, found: Exchange) -> None:
+        """The target was asked for its clocks."""
+        with self._lock:
+            at = (time.time(), self._cycle, self._kexec)
+            asked = [[a.sent, a.tsc, a.received] for a in found.answers]
+            more = (found.tick_ns, found.wall)
+            self._write_record(ClockSamples(*at, "controller", asked, *more))
+            if found.kernel:
+                self._write_record(ClockSamples(*at, "kernel", found.kernel))
 
     def _console(self, line: ConsoleLine) -> None:
         what = _OF_CONSOLE.get(line.message.meaning) if line.message else None
@@ -138,6 +185,8 @@ class Timeline:
             self._end_of_outgoing()
         elif self._is_jumping and line.text.strip():
             self._outgoing_last = line
+        if step := self._steps.console(line, self._cycle, self._kexec):
+            self._write_record(step)
         if what in ("firmware", "ready") and self._what == what:
             return  # firmware says several things, and SSH may have told that it is ready
         if what:

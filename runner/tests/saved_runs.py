@@ -89,7 +89,7 @@ class RunBuilder:
         """The first line."""
         return self._record(
             "begin",
-            schema=2,
+            schema=3,
             carryover="0.1.0",
             target="main",
             environment="ci/drivers.yaml",
@@ -203,6 +203,10 @@ class RunBuilder:
         text = "".join(json.dumps(record) + "\n" for record in self.records)
         (self.directory / "results.jsonl").write_text(text[: len(text) - cut])
         return self.directory
+
+    def record(self, event: str, **fields: Any) -> RunBuilder:
+        """Any other line."""
+        return self._record(event, **fields)
 
     def _record(self, event: str, **fields: Any) -> RunBuilder:
         self.records.append({"event": event, "time": self.time, **fields})

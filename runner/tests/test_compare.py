@@ -199,7 +199,7 @@ def test_bad_input_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["compare", str(tmp_path), str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("carryover: ")
-    assert "schema version 1, and this Carryover reads 2" in error
+    assert "schema version 1, and this Carryover reads 3" in error
     assert main(["compare", str(tmp_path / "no"), str(tmp_path)]) == 2
     assert "No such file" in capsys.readouterr().err
     for wrong in (["--relative", "-1"], ["--relative", "x"], ["--seconds", "nan"], ["--rel", "1"]):

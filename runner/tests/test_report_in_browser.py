@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from browser import DESKTOP, PHONE, Browser
+from made_up_gap import DEVICE, TRUTH, MadeUpKexec
 from saved_runs import DAMAGES, RunBuilder, every_verdict, memory
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.select import Select
 
 from carryover import report
+from carryover.gap import PARTS
 from carryover.verdict import Verdict
 
 pytestmark = pytest.mark.browser
@@ -279,6 +281,64 @@ def test_many_kexecs(browser: Browser, tmp_path: Path) -> None:
     assert any(
         row.split()[:2] == ["freeze", "100"] for row in browser.texts("#timeline details tr")
     )
+
+
+# --- the gap
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = RunBuilder(tmp_path_factory.mktemp("timed")).begin()
+    for number in range(3):
+        truth = {**TRUTH, "init": TRUTH["init"] + 0.1 * number}
+        age = 20 - TRUTH["kernel"]
+        missing = ["shutdown"] if number == 2 else []
+        MadeUpKexec(number + 1, 5000.0 + 20 * number, truth, missing, age=age).tell(run)
+    return report.write(run.result("DmacStream.GoesOn").end().write())
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("script", [True, False], ids=["script", "none"])
+def test_the_gap(
+    browser: Browser, timed: Path, size: tuple[int, int], *, dark: bool, script: bool
+) -> None:
+    browser.look(size, dark=dark)
+    browser.open(timed)
+    browser.look(size, dark=dark, script=script)
+    assert browser.texts("#h-gap") == ["The gap kexec 3, the longest of 3"]
+    rows = [row.split("\n")[0] for row in browser.texts("#gap [role=rowheader]")]
+    assert rows == [*(name for name, _, _ in PARTS), f"{DEVICE}, longest gap"]
+    took = browser.texts("#gap [role=cell].took")
+    assert (took[2], took[3], took[4], took[5]) == (
+        "not known", "not known", "400.0 ms", "3,450.0 ms",
+    )  # fmt: skip
+    drawn = {
+        name: tuple(box)
+        for name, box in browser.script(
+            "return [...document.querySelectorAll('#gap .row:not(.axis)')]"
+            ".filter((r) => r.querySelector('rect'))"
+            ".map((r) => [r.firstElementChild.innerText, (({left, right}) => [left, right])"
+            "(r.querySelector('rect').getBoundingClientRect())])"
+        )
+    }
+    assert "freeze" not in drawn  # nothing is drawn of what is not known
+    init = drawn["kernel init"]
+    assert init[0] == pytest.approx(drawn["jump"][1], abs=1.5)
+    assert init[1] == pytest.approx(drawn["user init"][0], abs=1.5)
+    jump = drawn["jump"]
+    assert (init[1] - init[0]) / (jump[1] - jump[0]) == pytest.approx(3.45 / 0.4, rel=0.1)
+    device = drawn[f"{DEVICE}, longest gap"]
+    assert init[0] < device[0] < device[1] < init[1]  # it lies 50 ms behind that one's begin
+    assert len(browser.all("#figures tbody tr")) == len(PARTS) + 5
+    width = browser.script("return document.documentElement.scrollWidth")
+    assert width <= size[0]
+    assert browser.script(CONTRAST) == []
+
+
+def test_a_run_without_a_kexec_has_no_gap(browser: Browser, every: Path) -> None:
+    browser.open(every)
+    assert browser.all("#gap") == []
 
 
 # --- memory that differs

@@ -16,7 +16,7 @@ from carryover.saved_run import load
 
 BEGIN = {
     "event": "begin",
-    "schema": 2,
+    "schema": 3,
     "time": 1.0,
     "carryover": "0",
     "target": "main",
@@ -40,7 +40,7 @@ def test_a_run(fake: FakeBench) -> None:
     for given in (run.out, run.out / "results.jsonl"):
         saved = load(given)
         assert saved.directory == run.out
-        assert saved.begin["schema"] == 2
+        assert saved.begin["schema"] == 3
         assert [result["name"] for result in saved.results] == list(run.verdicts)
         assert len(saved.marks) > 10
         assert [fault["test"] for fault in saved.faults] == ["Rules.MakesTheKernelWarn"]
@@ -84,7 +84,7 @@ def test_a_run_that_was_interrupted_says_so(tmp_path: Path) -> None:
     [
         (b"", ["results.jsonl: it is empty", "--carryover-out"]),
         (b'{"event": "beg', ["its first line is cut off"]),
-        (lines({**BEGIN, "schema": 3}), [":1: ", "schema version 3, and this Carryover reads 2"]),
+        (lines({**BEGIN, "schema": 4}), [":1: ", "schema version 4, and this Carryover reads 3"]),
         (lines({"event": "begin", "time": 1.0}), [":1: ", "schema version 1"]),
         (lines(MARK), [":1: ", "a run begins with `begin`, not `mark`"]),
         (lines(BEGIN, MARK).replace(b'"mark"', b'"mark'), [":2: the line is damaged"]),

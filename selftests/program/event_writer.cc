@@ -8,6 +8,8 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "selftests/program/tsc.h"
+
 namespace carryover {
 namespace {
 
@@ -50,6 +52,7 @@ void EventWriter::Write(std::string_view event, nlohmann::json fields) {
   fields["event"] = event;
   fields["t"] =
       std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+  if (const auto tsc = ReadTsc()) fields["tsc"] = *tsc;
   const std::string line = fields.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   if (file_.valid()) WriteLine(file_.get(), line);
   if (json_on_stdout_) {
@@ -81,6 +84,7 @@ void EventWriter::Ktap(std::string_view event, const nlohmann::json& fields) {
   } else if (event != "start" && event != "end") {
     nlohmann::json shown = fields;
     shown.erase("t");
+    shown.erase("tsc");
     shown.erase("event");
     WriteLine(STDOUT_FILENO,
               fmt::format("# {} {}", event,

@@ -20,7 +20,8 @@ class EventWriter {
   [[nodiscard]] static Result<std::unique_ptr<EventWriter>> Open(bool json_on_stdout,
                                                                  const std::string& events_file);
 
-  // Adds "event" and "t" (CLOCK_MONOTONIC, ns) and writes one whole line at once.
+  // Adds "event", "t" (CLOCK_MONOTONIC, ns) and "tsc" (ReadTsc(), if there is one) and writes one
+  // whole line at once.
   void Write(std::string_view event, nlohmann::json fields);
 
   // KTAP's plan: how many halves will report.

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "drivers/access/unique_fd.h"
+#include "fixtures/kernel_log/kernel_log.h"
 #include "fixtures/kexec/kexec.h"
 #include "selftests/program/handover_owner.h"
 #include "selftests/program/holder.h"
@@ -16,6 +19,14 @@ namespace {
 ExitCode Refused(EventWriter& events, const Error& error) {
   events.Write("refused", {{"errno", error.code}, {"message", error.ToString()}});
   return ExitCode::kRefused;
+}
+
+// From now on the kernel says which device it shuts down (device_shutdown() in
+// drivers/base/core.c): nothing else that it says tells where the freeze ends. Without it, that is
+// not known.
+void SayWhenDevicesShutDown(bool say) {
+  const UniqueFd fd(open("/sys/module/kernel/parameters/initcall_debug", O_WRONLY | O_CLOEXEC));
+  if (fd.valid()) (void)!write(fd.get(), say ? "Y" : "N", 1);
 }
 
 }  // namespace
@@ -35,6 +46,7 @@ ExitCode Kexec(const Options& options, EventWriter& events) {
         return SayError(events, "kexec", path + ": " + strerrordesc_np(errno), ExitCode::kUsage);
       }
     }
+    events.Write("step", {{"what", "load"}});
     std::string append = options.append;
     // Only what a holder has is handed over, and has to be kept for its owner.
     if (FindHolder()) append += (append.empty() ? "" : " ") + OwnerWord(options.owner);
@@ -44,9 +56,14 @@ ExitCode Kexec(const Options& options, EventWriter& events) {
     events.Write("loaded",
                  {{"kernel", options.kernel}, {"initrd", options.initrd}, {"append", append}});
   }
-  events.Write("jump", {});
   sync();
-  return Refused(events, JumpToKexecImage());
+  if (options.tell_shutdown) SayWhenDevicesShutDown(true);
+  events.Write("jump", {});
+  // The event can be lost with the kernel that is to send it, and the console's line is stamped.
+  (void)WriteKernelLog("<5>carryover: jump");
+  const Error refused = JumpToKexecImage();
+  if (options.tell_shutdown) SayWhenDevicesShutDown(false);
+  return Refused(events, refused);
 }
 
 }  // namespace carryover

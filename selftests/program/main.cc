@@ -27,13 +27,14 @@ struct NamedVerb {
   bool takes_machine;  // it changes something there: one run at a time
 };
 
-constexpr std::array<NamedVerb, 9> kVerbs{{
+constexpr std::array<NamedVerb, 10> kVerbs{{
     {"list", List, false},
     {"probe", Probe, false},
     {"run", Run, true},
     {"arm", Arm, true},
     {"verify", Verify, true},
     {"kexec", Kexec, true},
+    {"clock", Clock, false},
     {"log", Log, false},
     {"release", Release, true},
     {"restore", Restore, true},

@@ -103,6 +103,13 @@ ParsedOptions ParseOptions(int argc, char** argv) {
       ->excludes(kernel);
   kexec.add_option("--holder", options.holder, "Do nothing unless this process holds the sessions")
       ->check(CLI::PositiveNumber);
+  kexec.add_flag(
+      "--tell-shutdown", options.tell_shutdown,
+      "The kernel says each device that it shuts down, by which the end of the freeze is "
+      "known; a serial console costs time for that");
+
+  CLI::App& clock = *app.add_subcommand("clock", "Answers each line of standard input with a time");
+  AddOutput(clock, options);
 
   CLI::App& log = *app.add_subcommand("log", "What this kernel has logged");
   AddOutput(log, options);

@@ -37,6 +37,7 @@ struct Options {
   std::string initrd;
   std::string append;
   bool no_load = false;
+  bool tell_shutdown = false;   // the kernel is to say on its console when devices shut down
   std::size_t memory = 1024;    // MiB that must be available, for `probe`
   std::int64_t after = -1;      // record of the kernel's log; -1: none
   int holder = 0;               // process id that `holding` told; 0: do not ask

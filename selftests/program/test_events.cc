@@ -68,6 +68,7 @@ void TestEvents::OnTestStart(const ::testing::TestInfo& info) {
   current_ = FullName(info);
   half_ = FindContinuityTest(current_) != nullptr ? Continuity::Get().half() : Half::kRun;
   verify_reported_ = false;
+  noted_.clear();
   (void)Continuity::Get().TakeLost();
   Start(current_, half_);
 }
@@ -95,13 +96,18 @@ void TestEvents::OnUse(const PciAddress& address) {
   events_.Write("uses", {{"name", current_}, {"address", address.ToString()}});
 }
 
-void TestEvents::OnTestEnd(const ::testing::TestInfo& info) {
-  const ::testing::TestResult& result = *info.result();
+void TestEvents::TellNotes(const ::testing::TestResult& result) {
   for (int i = 0; i < result.test_property_count(); ++i) {
     const ::testing::TestProperty& property = result.GetTestProperty(i);
+    if (!noted_.emplace(property.key(), property.value()).second) continue;
     events_.Write("note",
                   {{"name", current_}, {"key", property.key()}, {"value", property.value()}});
   }
+}
+
+void TestEvents::OnTestEnd(const ::testing::TestInfo& info) {
+  const ::testing::TestResult& result = *info.result();
+  TellNotes(result);
   const auto lost = Continuity::Get().TakeLost();
   if (verify_reported_) return;  // a carry half has said the rest
   if (lost && result.Failed()) {
@@ -116,6 +122,10 @@ void TestEvents::OnTestEnd(const ::testing::TestInfo& info) {
 }
 
 void TestEvents::OnCarryStart(const std::string& test) {
+  // Those of the second half, before it ends.
+  if (const auto* info = ::testing::UnitTest::GetInstance()->current_test_info()) {
+    TellNotes(*info->result());
+  }
   Finish(test, Half::kVerify, "PASS", "");
   verify_reported_ = true;
   Start(test, Half::kCarry);

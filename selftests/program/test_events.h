@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "drivers/access/pci_id.h"
 #include "fixtures/continuity/continuity.h"
@@ -40,6 +41,8 @@ class TestEvents : public ::testing::EmptyTestEventListener, public HalfObserver
   void Start(const std::string& test, Half half);
   void Finish(const std::string& test, Half half, const std::string& result,
               const std::string& reason);
+  // The test's properties, those that were not told yet.
+  void TellNotes(const ::testing::TestResult& result);
 
   EventWriter& events_;
   std::string current_;
@@ -47,7 +50,8 @@ class TestEvents : public ::testing::EmptyTestEventListener, public HalfObserver
   std::string first_message_;
   std::chrono::steady_clock::time_point started_;
   bool verify_reported_ = false;
-  std::set<PciAddress> used_;  // in this half
+  std::set<PciAddress> used_;                            // in this half
+  std::set<std::pair<std::string, std::string>> noted_;  // properties of this test
   std::map<std::string, int> counts_;
 };
 

@@ -13,6 +13,7 @@ namespace carryover {
 [[nodiscard]] ExitCode Arm(const Options& options, EventWriter& events);
 [[nodiscard]] ExitCode Verify(const Options& options, EventWriter& events);
 [[nodiscard]] ExitCode Kexec(const Options& options, EventWriter& events);
+[[nodiscard]] ExitCode Clock(const Options& options, EventWriter& events);
 [[nodiscard]] ExitCode Log(const Options& options, EventWriter& events);
 [[nodiscard]] ExitCode Release(const Options& options, EventWriter& events);
 [[nodiscard]] ExitCode Restore(const Options& options, EventWriter& events);

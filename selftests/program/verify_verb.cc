@@ -12,6 +12,7 @@
 #include "fixtures/devices/devices.h"
 #include "selftests/program/boot_identity.h"
 #include "selftests/program/halves.h"
+#include "selftests/program/kernel_clock.h"
 #include "selftests/program/selection.h"
 #include "selftests/program/verbs.h"
 
@@ -75,6 +76,8 @@ ExitCode VerifyFrom(Ledger ledger, const Options& options, EventWriter& events) 
 
 ExitCode Verify(const Options& options, EventWriter& events) {
   if (auto exit = RequireLiveUpdate(events)) return *exit;
+  constexpr unsigned kKernelStamps = 3;  // of which one is close
+  SayKernelClock(events, kKernelStamps);
   if (auto exit = RequireHandover(events)) return *exit;
   auto ledger = RetrieveLedger();
   if (!ledger) {

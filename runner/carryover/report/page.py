@@ -13,10 +13,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from carryover.errors import OutputFailed
+from carryover.gap_picture import length
 from carryover.report import overview
 from carryover.report.damage import with_small_maps
 from carryover.report.embed import content_security_policy, script_json
 from carryover.report.excerpts import fair_limit, json_size, shortened, strings_of
+from carryover.report.gaps import gap_view
 from carryover.report.lanes import Lane, lanes
 from carryover.report.logs import faults, last_lines, logs
 from carryover.saved_run import SavedRun, load
@@ -89,7 +91,9 @@ def render(run: SavedRun) -> str:
         loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(duration=duration, moment=moment, plural=overview.number)
+    environment.filters.update(
+        duration=duration, moment=moment, plural=overview.number, length_ms=length
+    )
     return environment.get_template("template.html").render(
         policy=content_security_policy([early, code], [style]),
         style=style,
@@ -108,6 +112,7 @@ def render(run: SavedRun) -> str:
         more_faults=len(run.faults) - len(complaints),
         last_lines=last_lines(run),
         lanes=all_lanes,
+        gap=gap_view(run),
         rows=[_row(result) for _, result in results],
         choices=_choices(run.results),
     )
@@ -133,6 +138,7 @@ def _cleaned(run: SavedRun) -> SavedRun:
         "begin": run.begin,
         "results": with_small_maps(run.results, _DAMAGED_RUNS),
         "marks": run.marks,
+        "target": run.target,
         "faults": run.faults,
         "violations": run.violations,
         "end": run.end,

@@ -131,3 +131,7 @@ class FakeSSH(TargetSSHDriver):
     def stream(self, command, watch, raw):  # type: ignore[no-untyped-def]
         arguments = ["sh", "-c", f"exec {sys.executable} {PROGRAM} {command.split(' ', 1)[1]}"]
         return RemoteCommand(arguments, watch, raw)
+
+    def talk(self, command: str) -> subprocess.Popen[bytes]:
+        words = [sys.executable, str(PROGRAM), *shlex.split(command)[1:]]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)

@@ -104,7 +104,9 @@ DAMAGE = {
 
 
 def say(event: str, **fields: Any) -> None:
-    sys.stdout.write(json.dumps({"event": event, "t": time.monotonic_ns(), **fields}) + "\n")
+    sys.stdout.write(
+        json.dumps({"event": event, "t": time.monotonic_ns(), "tsc": counter(), **fields}) + "\n"
+    )
     sys.stdout.flush()
 
 
@@ -373,6 +375,8 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
             sys.stderr.write("Connection to 127.0.0.1 closed by remote host.\n")
             sys.exit(255)
         say("note", name=name, key="bytes", value="4096")
+        if name.startswith("Igb."):
+            say("note", name=name, key="stream_longest_gap_us", value="2000")
         recording.pause(name, "verify")
         if action == "IsDamaged":
             say("note", name=name, key="damage", value=DAMAGE)
@@ -388,6 +392,24 @@ def verify(world: World, patterns: list[str]) -> NoReturn:
     world.update(ledger={"generation": generation, "armed": armed, "nonce": ledger["nonce"]})
     if armed:
         hold(armed, generation)
+    end(0)
+
+
+def counter() -> int:
+    return time.monotonic_ns() * 2
+
+
+def clock() -> NoReturn:
+    """Of 2 GHz; the kernel began when the counter did."""
+    if os.environ.get("CARRYOVER_FAKE_NO_CLOCK"):
+        say("error", kind="usage", message="there is no verb clock")
+        end(2)
+    before = counter()
+    stamp = time.monotonic_ns() // 1000
+    say("kernel-clock", before=before, time_us=stamp, after=counter())
+    say("clock", echo=None)
+    for line in sys.stdin:
+        say("clock", echo=line.rstrip("\n"))
     end(0)
 
 
@@ -483,6 +505,8 @@ def main() -> NoReturn:
             end(3)
         say("restored", address="0000:01:00.0", to="igb", was="vfio-pci")
         end(0)
+    if verb == "clock":
+        clock()
     if verb == "log":
         for record in world.log_records():
             if record["sequence"] > after:
