@@ -91,7 +91,7 @@ class StreamUnderPressure : public StreamContinuity {
   static constexpr ContinuityTraits kTraits{.claim = Claim::kStream,
                                             .driver = "dmac",
                                             .devices = kOfPressure + 1,
-                                            .time_limit = std::chrono::seconds(60)};
+                                            .time_limit = std::chrono::seconds(90)};
 
  protected:
   StreamUnderPressure() : StreamContinuity("dmac", kOfPressure) {}
@@ -110,7 +110,7 @@ CONTINUITY_TEST(StreamUnderPressure, GoesOn, StreamCarried,
                 "A stream loses nothing while nine tenths of the incoming kernel's free memory are "
                 "taken and written, from before its file is retrieved until it is stopped, and it "
                 "writes nothing there")
-ARM(StreamUnderPressure, GoesOn) { ArmStream(kRing, kPeriod, record); }
+ARM(StreamUnderPressure, GoesOn) { ArmStream(2 * kRing, kPeriod, record); }
 VERIFY(StreamUnderPressure, GoesOn) {
   constexpr double kShare = 0.9;
   std::optional<UniqueFd> disk;
