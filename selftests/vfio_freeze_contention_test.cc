@@ -71,8 +71,9 @@ class VfioFreezeContention : public FreezeTest {
     for (unsigned i = 0; i < count; ++i) {
       const Deadline bound = Deadline::After(kBound);
       ASSERT_OK_AND_ASSIGN(const Refusal refusal, RefusedKexec());
-      EXPECT_FALSE(bound.Passed()) << "freeze " << i << " took " << refusal.took.count() << " ms";
-      tally.longest = std::max(tally.longest, refusal.took);
+      EXPECT_FALSE(bound.Passed()) << "freeze " << i << " took " << refusal.took.count() << " us";
+      tally.longest = std::max(tally.longest,
+                               std::chrono::duration_cast<std::chrono::milliseconds>(refusal.took));
       // Also reads the uevents, which must not pile up.
       ASSERT_OK(Devices::Get().CheckNobodyElseBound());
       ASSERT_TRUE(refusal.token.has_value()) << refusal.error.ToString();

@@ -14,13 +14,19 @@ from carryover.verdict import TestResult, Verdict
 # Key of the note that tells what is wrong with a memory; there is one a memory.
 DAMAGE = "damage"
 _FINAL = {
-    "run": {"PASS": Verdict.PASS, "FAIL": Verdict.FAIL, "SKIP": Verdict.SKIP},
-    "arm": {"FAIL": Verdict.FAIL, "SKIP": Verdict.SKIP},
+    "run": {
+        "PASS": Verdict.PASS,
+        "FAIL": Verdict.FAIL,
+        "SKIP": Verdict.SKIP,
+        "INFRA": Verdict.INFRA,
+    },
+    "arm": {"FAIL": Verdict.FAIL, "SKIP": Verdict.SKIP, "INFRA": Verdict.INFRA},
     "verify": {
         "PASS": Verdict.PASS,
         "FAIL": Verdict.FAIL,
         "SKIP": Verdict.SKIP,
         "LOST": Verdict.LOST,
+        "INFRA": Verdict.INFRA,
     },
     "carry": {"FAIL": Verdict.FAIL, "SKIP": Verdict.SKIP},
 }

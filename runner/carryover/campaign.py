@@ -276,6 +276,8 @@ class Campaign:
 
     def _required(self) -> set[str]:
         features = {"kho", "liveupdate", "kexec_file", "memory"}
+        if not {"mapping", "stream"}.isdisjoint(self._program.claims):
+            features.add("stream")
         if self._program.devices:
             features.add("iommu")
             features |= set(verbs.IOMMU_MODES[self._program.iommu_mode])

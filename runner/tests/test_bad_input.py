@@ -126,6 +126,14 @@ def test_a_kernel_without_kho(fake: FakeBench) -> None:
     assert run.verdicts == {}
 
 
+def test_a_kernel_without_streams_that_is_said_to_claim_them(fake: FakeBench) -> None:
+    World(fake.folder).update(no_stream=True)
+    run = fake.run("-k", "Passes", "--carryover-claim", "stream")
+    assert_refused(run, "stream: preserved devices are reset", "VFIO_PCI_LIVEUPDATE_DMA=y")
+    assert run.verdicts == {}
+    assert fake.run("-k", "Passes").status == 0  # nobody claims it
+
+
 def test_no_program(fake: FakeBench) -> None:
     fake.program.unlink()
     run = fake.run()

@@ -48,6 +48,7 @@ def test_pass_needs_both_halves() -> None:
         ("run", "LOST"),
         ("verify", "ARMED"),
         ("carry", "PASS"),
+        ("carry", "INFRA"),
         ("verify", ""),
         ("verify", "pass"),
         ("later", "PASS"),
@@ -67,6 +68,17 @@ def test_silence_is_never_a_pass() -> None:
     assert [(r.name, r.verdict) for r in batch.end_of_arm("")] == [("C.B", Verdict.INFRA)]
     batch.begin_verify()
     assert [(r.name, r.verdict) for r in batch.end_of_verify("")] == [("C.A", Verdict.LOST)]
+
+
+@pytest.mark.parametrize("half", ["run", "arm", "verify"])
+def test_a_test_that_had_too_little_to_prove_anything_is_infra(half: str) -> None:
+    batch = Batch([info("A.B", 0 if half == "run" else 1)])
+    event = finish("A.B", half, "INFRA")
+    event.fields["reason"] = "the ring would have needed 64000 bytes"
+    result = batch.observe(event)
+    assert result is not None
+    assert result.verdict is Verdict.INFRA
+    assert result.reason == "the ring would have needed 64000 bytes"
 
 
 def test_armed_but_not_held_is_infra() -> None:

@@ -11,7 +11,7 @@ namespace carryover {
 // Exit codes of every verb.
 enum class ExitCode : int {
   kOk = 0,
-  kFailed = 1,   // a half is FAIL or LOST
+  kFailed = 1,   // a half is FAIL, LOST or INFRA
   kUsage = 2,    // the command line is wrong, or nothing is selected
   kCannot = 3,   // this machine cannot
   kRefused = 4,  // the kernel refused the kexec

@@ -31,12 +31,16 @@ nlohmann::json TextOrNull(std::string_view text) {
   return text.empty() ? nlohmann::json() : nlohmann::json(text);
 }
 
-void SayFeatures(std::size_t needed_memory, EventWriter& events) {
+void SayFeatures(const Options& options, EventWriter& events) {
   const MachineRoots roots;
-  for (const Feature& feature :
-       {ProbeKho(roots), ProbeLiveUpdate(roots), ProbeKexecFile(), ProbeIommu(roots),
-        ProbeIommufd(roots), ProbeVfioCdev(roots), ProbeVfioType1(roots), ProbeHugepages(roots),
-        ProbeMemory(roots, needed_memory)}) {
+  std::vector<Feature> features{
+      ProbeKho(roots),       ProbeLiveUpdate(roots), ProbeKexecFile(),
+      ProbeIommu(roots),     ProbeIommufd(roots),    ProbeVfioCdev(roots),
+      ProbeVfioType1(roots), ProbeHugepages(roots),  ProbeMemory(roots, options.memory << 20)};
+  if (IsClaimed(options, Claim::kMapping) || IsClaimed(options, Claim::kStream)) {
+    if (auto stream = ProbeStream(roots)) features.push_back(std::move(*stream));
+  }
+  for (const Feature& feature : features) {
     events.Write("feature", {{"name", feature.name},
                              {"present", feature.present},
                              {"detail", feature.detail},
@@ -91,7 +95,7 @@ void SayHeld(EventWriter& events) {
 }  // namespace
 
 ExitCode Probe(const Options& options, EventWriter& events) {
-  SayFeatures(options.memory << 20, events);
+  SayFeatures(options, events);
   SayHeld(events);
   if (auto exit = PrepareDevices(options, {}, events)) return *exit;
   const Sysfs& sysfs = Devices::Get().sysfs();

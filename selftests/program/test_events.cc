@@ -70,6 +70,7 @@ void TestEvents::OnTestStart(const ::testing::TestInfo& info) {
   verify_reported_ = false;
   noted_.clear();
   (void)Continuity::Get().TakeLost();
+  (void)Continuity::Get().TakeInfrastructure();
   Start(current_, half_);
 }
 
@@ -109,9 +110,12 @@ void TestEvents::OnTestEnd(const ::testing::TestInfo& info) {
   const ::testing::TestResult& result = *info.result();
   TellNotes(result);
   const auto lost = Continuity::Get().TakeLost();
+  const auto infrastructure = Continuity::Get().TakeInfrastructure();
   if (verify_reported_) return;  // a carry half has said the rest
   if (lost && result.Failed()) {
     Finish(current_, half_, "LOST", *lost);
+  } else if (infrastructure && result.Failed()) {
+    Finish(current_, half_, "INFRA", *infrastructure);
   } else if (result.Failed()) {
     Finish(current_, half_, "FAIL", first_message_);
   } else if (result.Skipped()) {
@@ -135,6 +139,8 @@ void TestEvents::OnCarryEnd(const std::string& test, bool failed) {
   Finish(test, Half::kCarry, failed ? "FAIL" : "ARMED", failed ? first_message_ : "");
 }
 
-bool TestEvents::AllGood() const { return !counts_.contains("FAIL") && !counts_.contains("LOST"); }
+bool TestEvents::AllGood() const {
+  return !counts_.contains("FAIL") && !counts_.contains("LOST") && !counts_.contains("INFRA");
+}
 
 }  // namespace carryover

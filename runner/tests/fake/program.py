@@ -488,6 +488,14 @@ def main() -> NoReturn:
             detail="/sys/kernel/debug/kho is not there",
             remedy="boot with kho=on",
         )
+        if {"mapping", "stream"} & set(claims):
+            say(
+                "feature",
+                name="stream",
+                present=not state.get("no_stream", False),
+                detail="preserved devices are reset",
+                remedy="build with CONFIG_VFIO_PCI_LIVEUPDATE_DMA=y",
+            )
         if held := state.get("held"):
             say("held", owner=held, verb="arm", since="2026-01-01T00:00:00Z")
         say(

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The claim `stream` under load: several devices at once beside busy ones that are not preserved, a
+// refused kexec in between, and an incoming kernel that is short of memory. The device files of
+// these tests are their own.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "drivers/access/event_wait.h"
+#include "drivers/access/result_matchers.h"
+#include "fixtures/device_file/in_flight.h"
+#include "fixtures/device_file/refused_kexec.h"
+#include "fixtures/memory_pressure/memory_pressure.h"
+#include "fixtures/native_disk/busy_disk.h"
+#include "fixtures/stream/expect_stream.h"
+#include "fixtures/stream/many_streams.h"
+#include "fixtures/stream/stream_continuity.h"
+
+namespace carryover {
+namespace {
+
+using std::chrono::microseconds;
+
+constexpr std::size_t kSlots = std::size_t{64} << 10;
+constexpr microseconds kPeriod{1000};
+
+// The listed devices of dmac that are for these tests.
+constexpr unsigned kOfEight = 6;
+constexpr unsigned kOfPair = 14;
+constexpr unsigned kOfRefused = 16;
+constexpr unsigned kOfPressure = 18;
+
+std::optional<NativeDisk> DiskBesideListed() {
+  const auto& listed = Devices::Get().listed();
+  return FindNativeDisk(Devices::Get().sysfs(), [&](const PciAddress& address) {
+    return std::ranges::find(listed, address, &ListedDevice::address) != listed.end();
+  });
+}
+
+class StreamBeforeRefusal : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{
+      .claim = Claim::kStream, .driver = "dmac", .devices = kOfRefused + 1};
+
+ protected:
+  StreamBeforeRefusal() : StreamContinuity("dmac", kOfRefused) {}
+
+  // A kexec that another file refuses, of a device that is not handed over; all that was armed by
+  // now is frozen before.
+  void ExpectRefused() {
+    constexpr std::uint64_t kRefuser = 0xf2;
+    auto image = KexecImage::Load();
+    if (!image && image.error().code == ENOENT) {
+      GTEST_SKIP() << "no kernel to load: " << image.error().ToString();
+    }
+    ASSERT_OK(image);
+    ASSERT_OK_AND_ASSIGN(DmaDevice * refuser, Devices::Get().Open("dmac"));
+    ASSERT_OK_AND_ASSIGN(const LiveUpdateSession session, CreateSession("stream-refuser"));
+    ASSERT_OK(PreserveDeviceOf(*refuser, session, kRefuser));
+    ASSERT_OK_AND_ASSIGN(const EventSet events, EventSet::Create(1));
+    ASSERT_OK(refuser->pci().EnableInterrupts(InterruptKind::kMsix, events.fds()));
+    const auto refusal = RefusedKexec();
+    EXPECT_OK(refuser->pci().DisableInterrupts(InterruptKind::kMsix));
+    ASSERT_OK(refusal);
+    EXPECT_EQ(refusal->error.code, EINVAL) << refusal->error.ToString();
+    EXPECT_EQ(refusal->token, kRefuser);
+  }
+};
+
+CONTINUITY_TEST(StreamBeforeRefusal, GoesOnThroughBothKexecs, StreamCarried,
+                "A stream loses nothing in two kexecs that are refused at freeze, and in the one "
+                "that follows")
+ARM(StreamBeforeRefusal, GoesOnThroughBothKexecs) {
+  ASSERT_NO_FATAL_FAILURE(ArmStream(kSlots, kPeriod, record));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Stream> stream, dma().device().MakeStream());
+  for (int refused = 0; refused < 2; ++refused) {
+    ASSERT_NO_FATAL_FAILURE(ExpectRefused());
+    if (IsSkipped()) return;
+    ASSERT_OK_AND_ASSIGN(const std::uint64_t count, stream->Count());
+    ASSERT_OK(AwaitStreamEntries(*stream, count + 50, DrivenDevice::Patience()));
+  }
+}
+VERIFY(StreamBeforeRefusal, GoesOnThroughBothKexecs) { VerifyStream(record); }
+
+class StreamUnderPressure : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{.claim = Claim::kStream,
+                                            .driver = "dmac",
+                                            .devices = kOfPressure + 1,
+                                            .time_limit = std::chrono::seconds(90)};
+
+ protected:
+  StreamUnderPressure() : StreamContinuity("dmac", kOfPressure) {}
+};
+
+// Reads a disk through the page cache, which then lets go of it.
+void ChurnPageCache(const UniqueFd& disk) {
+  std::vector<std::byte> buffer(std::size_t{1} << 20);
+  for (off_t at = 0; at < off_t{16} << 20; at += static_cast<off_t>(buffer.size())) {
+    if (pread(disk.get(), buffer.data(), buffer.size(), at) <= 0) break;
+  }
+  (void)posix_fadvise(disk.get(), 0, 0, POSIX_FADV_DONTNEED);
+}
+
+CONTINUITY_TEST(StreamUnderPressure, GoesOn, StreamCarried,
+                "A stream loses nothing while nine tenths of the incoming kernel's free memory are "
+                "taken and written, from before its file is retrieved until it is stopped, and it "
+                "writes nothing there")
+ARM(StreamUnderPressure, GoesOn) { ArmStream(2 * kSlots, kPeriod, record); }
+VERIFY(StreamUnderPressure, GoesOn) {
+  constexpr double kShare = 0.9;
+  std::optional<UniqueFd> disk;
+  std::optional<InFlight> cache;
+  if (const auto native = DiskBesideListed()) {
+    disk.emplace(open(native->node.c_str(), O_RDONLY | O_CLOEXEC));
+    cache.emplace([&] { ChurnPageCache(*disk); });
+  }
+  ASSERT_OK_AND_ASSIGN(const auto pressure, MemoryPressure::Begin(kShare));
+  VerifyStream(record);
+  EXPECT_EQ(pressure->CountDamagedPages(), 0U) << "somebody wrote into memory that he had not";
+  EXPECT_GT(pressure->churned(), 0U);
+  RecordProperty("pressure_mib", std::to_string(pressure->size() >> 20));
+  RecordProperty("pressure_churned", std::to_string(pressure->churned()));
+  RecordProperty("page_cache_churned", std::to_string(cache ? cache->times() : 0));
+}
+
+struct BesideDiskRecord {
+  ManyStreamsCarried streams;
+  std::uint64_t disk_hash;
+};
+
+// Several streams, and a disk that the kernels' own driver keeps busy all the time.
+template <unsigned first, unsigned count>
+class StreamsBesideDisk : public ManyStreams {
+ public:
+  static constexpr ContinuityTraits kTraits{.claim = Claim::kStream,
+                                            .driver = "dmac",
+                                            .devices = first + count,
+                                            .time_limit = std::chrono::seconds(60)};
+
+ protected:
+  StreamsBesideDisk() : ManyStreams("dmac", first, count) {}
+
+  void ArmBesideDisk(BesideDiskRecord& record) {
+    const auto disk = DiskBesideListed();
+    if (!disk) GTEST_SKIP() << "no function beside those for tests has a disk";
+    ASSERT_OK_AND_ASSIGN(auto busy, BusyDisk::Begin(disk->node));
+    record.disk_hash = busy->hash();
+    ASSERT_NO_FATAL_FAILURE(ArmStreams(kSlots, kPeriod, record.streams));
+    ASSERT_OK(busy->Good());
+    Keep(std::move(busy));
+  }
+  void VerifyBesideDisk(const BesideDiskRecord& record) {
+    const auto disk = DiskBesideListed();
+    ASSERT_TRUE(disk) << "the disk is gone";
+    RecordProperty("busy_disk", disk->address.ToString());
+    ASSERT_OK_AND_ASSIGN(const auto busy, BusyDisk::Begin(disk->node));
+    EXPECT_EQ(busy->hash(), record.disk_hash) << "the disk has other content, or is another";
+    VerifyStreams(record.streams);
+    EXPECT_OK(busy->Good());
+    EXPECT_GT(busy->times(), 0U);
+    RecordProperty("busy_disk_reads", std::to_string(busy->times()));
+  }
+};
+
+class TwoStreams : public StreamsBesideDisk<kOfPair, 2> {};
+
+CONTINUITY_TEST(TwoStreams, GoOnBesideABusyDisk, BesideDiskRecord,
+                "Two devices that write an entry every millisecond lose none, and a disk that is "
+                "not preserved is read until the kexec, and again at once after it")
+ARM(TwoStreams, GoOnBesideABusyDisk) { ArmBesideDisk(record); }
+VERIFY(TwoStreams, GoOnBesideABusyDisk) { VerifyBesideDisk(record); }
+
+class EightStreams : public StreamsBesideDisk<kOfEight, 8> {};
+
+CONTINUITY_TEST(EightStreams, GoOnBesideABusyDisk, BesideDiskRecord, "The same with eight devices")
+ARM(EightStreams, GoOnBesideABusyDisk) { ArmBesideDisk(record); }
+VERIFY(EightStreams, GoOnBesideABusyDisk) { VerifyBesideDisk(record); }
+
+}  // namespace
+}  // namespace carryover
