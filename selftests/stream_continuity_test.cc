@@ -43,20 +43,20 @@ class DmacStream : public StreamOfDmac<kOfStream> {};
 CONTINUITY_TEST(DmacStream, GoesOn, StreamCarried,
                 "A device that writes an entry every millisecond loses none: across the kexec, "
                 "binding, retrieving its file, and attaching it to a new iommufd")
-ARM(DmacStream, GoesOn) { ArmStream(64 * kKi, microseconds(1000), record); }
+ARM(DmacStream, GoesOn) { ArmStream(128 * kKi, microseconds(1000), record, PageKind::kBase); }
 VERIFY(DmacStream, GoesOn) { VerifyStream(record); }
 
 class DmacFastStream : public StreamOfDmac<kOfFastStream> {};
 
 CONTINUITY_TEST(DmacFastStream, GoesOn, StreamCarried, "The same with 5000 entries a second")
-ARM(DmacFastStream, GoesOn) { ArmStream(128 * kKi, microseconds(200), record); }
+ARM(DmacFastStream, GoesOn) { ArmStream(512 * kKi, microseconds(200), record); }
 VERIFY(DmacFastStream, GoesOn) { VerifyStream(record); }
 
 class DmacStreamGenerations : public StreamOfDmac<kOfChain> {};
 
 CONTINUITY_CHAIN(DmacStreamGenerations, KexecAfterKexec, StreamCarried, 2,
                  "One stream runs through several kexecs, and loses none")
-ARM(DmacStreamGenerations, KexecAfterKexec) { ArmStream(64 * kKi, microseconds(1000), record); }
+ARM(DmacStreamGenerations, KexecAfterKexec) { ArmStream(128 * kKi, microseconds(1000), record); }
 VERIFY(DmacStreamGenerations, KexecAfterKexec) {
   if (IsLastGeneration()) {
     VerifyStream(record);

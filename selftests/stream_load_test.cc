@@ -25,7 +25,7 @@ namespace {
 
 using std::chrono::microseconds;
 
-constexpr std::size_t kSlots = std::size_t{64} << 10;
+constexpr std::size_t kSlots = std::size_t{128} << 10;
 constexpr microseconds kPeriod{1000};
 
 // The listed devices of dmac that are for these tests.
@@ -110,7 +110,7 @@ CONTINUITY_TEST(StreamUnderPressure, GoesOn, StreamCarried,
                 "A stream loses nothing while nine tenths of the incoming kernel's free memory are "
                 "taken and written, from before its file is retrieved until it is stopped, and it "
                 "writes nothing there")
-ARM(StreamUnderPressure, GoesOn) { ArmStream(2 * kSlots, kPeriod, record); }
+ARM(StreamUnderPressure, GoesOn) { ArmStream(kSlots, kPeriod, record); }
 VERIFY(StreamUnderPressure, GoesOn) {
   constexpr double kShare = 0.9;
   std::optional<UniqueFd> disk;

@@ -38,7 +38,7 @@ ARM(StreamOwner, IsDeadBeforeTheKexec) {
     StreamCarried carried_over{};
     FileContinuity::PreserveDevice();
     if (!HasFailure()) {
-      ArmStream(std::size_t{64} << 10, std::chrono::microseconds(1000), carried_over);
+      ArmStream(std::size_t{128} << 10, std::chrono::microseconds(1000), carried_over);
     }
     return HasFailure() ? std::nullopt : std::optional(carried_over);
   });
