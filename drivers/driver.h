@@ -43,6 +43,9 @@ struct DriverTraits {
   // Source, destination and length of a DmaCopy are multiples of it, a power of two. A device may
   // tell it only when it runs: valid after Start() or Attach(), 1 before.
   std::size_t alignment = 1;
+  // Save() and Attach() hand over copies that are posted and not waited for: the device goes on
+  // with them meanwhile.
+  bool hands_over_posted = false;
 };
 
 // What the user says of a device, besides what it is.
@@ -54,7 +57,7 @@ struct DriverOptions {
 
 // States: made (only Start(), Attach() and Stop() are allowed), running after Start(), quiesced
 // after Quiesce(), made again after Stop(). An operation that its state does not allow fails with
-// EINVAL and does nothing. When Wait(), Quiesce(), Resume() or (but for EINVAL and ENOSPC)
+// EINVAL and does nothing. When Wait(), Poll(), Quiesce(), Resume() or (but for EINVAL and ENOSPC)
 // RaiseInterrupt() has failed, only Start() and Stop() are allowed; the others fail with EIO. A
 // device that is gone (all ones) is ENODEV in all operations but Copy(), which reads nothing from
 // the device.
@@ -84,6 +87,11 @@ class Driver {
   // refuses ends in ETIMEDOUT or EIO; but a device may not notice that a write was refused.
   [[nodiscard]] virtual Result<void> Wait(Deadline deadline) = 0;
 
+  // Takes note of what is complete by now, and returns at once: how many pieces of posted work
+  // (descriptors, commands; one copy at least makes one) are not. Errors: those of Wait() but
+  // ETIMEDOUT.
+  [[nodiscard]] virtual Result<std::size_t> Poll() = 0;
+
   // Makes the device raise a vector of traits().interrupt once: any from traits().vector on that
   // the device has (PciDevice::InterruptVectors()); those before are its own administration's. The
   // caller has enabled it on the PciDevice. What was asked for by another vector, and has not come,
@@ -102,14 +110,16 @@ class Driver {
 
   // Writes into the region what Attach() needs, running or quiesced. Valid until the next Copy(),
   // Quiesce(), Resume(), Start() or Stop(), or RaiseInterrupt() of another vector than the last.
-  // Errors: EBUSY (a copy is posted and not waited for).
+  // With traits().hands_over_posted, running: what is posted and not complete goes over, too, and
+  // the state is valid until the next Wait() or Poll() as well. Errors: EBUSY (a copy is posted and
+  // not waited for, and does not go over), and then those of Poll().
   [[nodiscard]] virtual Result<void> Save() = 0;
 
   // Takes over a device, without reset, from a region that Save() wrote, at the same IOVA; the
-  // driver is then running or quiesced, as at Save(). Call it instead of Start(), on a driver
-  // object that was just made. Errors: EINVAL (no saved state, or of another version, device or
-  // IOVA), ENODEV, EIO (the device is not in the saved state). After an error the device is
-  // untouched, and the driver as it was made.
+  // driver is then running or quiesced, as at Save(), and Wait() waits for the copies that went
+  // over. Call it instead of Start(), on a driver object that was just made. Errors: EINVAL (no
+  // saved state, or of another version, device or IOVA), ENODEV, EIO (the device is not in the
+  // saved state). After an error the device is untouched, and the driver as it was made.
   [[nodiscard]] virtual Result<void> Attach(DmaRegion region) = 0;
 
   // Ends all DMA and interrupts and leaves the device reset, bus master off, in any state, also

@@ -116,7 +116,79 @@ TEST_P(DriverConformance, SaveChangesNothing) {
   ExpectWorks();
 }
 
+// The device does `before` units of work before Save(), and `behind` between that and Attach().
+TEST_P(DriverConformance, HandsOverWhatIsPosted) {
+  if (!traits().hands_over_posted) GTEST_SKIP() << "Save() refuses what is posted";
+  Start();
+  ExpectWorks();
+  for (const std::size_t before : {0U, 1U, 3U, 7U}) {
+    for (const std::size_t behind : {0U, 1U, 2U, 5U, 9U}) {
+      SCOPED_TRACE(std::to_string(before) + " before, " + std::to_string(behind) + " behind");
+      device_->SetHung(true);
+      const auto copies = Batch(5, 100);
+      for (const DmaCopy& copy : copies) ASSERT_OK(CopyOne(copy));
+      if (before != 0) device_->LetThrough(before);
+      ASSERT_OK(driver_->Save());
+      if (behind != 0) device_->LetThrough(behind);
+      driver_ = MakeDriver();
+      ASSERT_OK(driver_->Attach(arena_->region()));
+      ASSERT_OK(driver_->Poll());
+      device_->SetHung(false);
+      ASSERT_OK(driver_->Wait(Soon()));
+      Expect(copies);
+      ASSERT_TRUE(arena_->Matches());
+      EXPECT_THAT(driver_->Poll(), testing::Optional(0));
+    }
+  }
+  ExpectWorks();
+  EXPECT_EQ(device_->resets() + pci().resets(), 1);
+}
+
+// What went over can be given back: quiesced, it is kept, and goes on.
+TEST_P(DriverConformance, WhatWasHandedOverIsKeptByQuiesce) {
+  if (!traits().hands_over_posted) GTEST_SKIP() << "Save() refuses what is posted";
+  Start();
+  device_->SetHung(true);
+  const auto copies = Batch(4, 100);
+  ASSERT_OK(driver_->Copy(copies));
+  ASSERT_OK(driver_->Save());
+  driver_ = MakeDriver();
+  ASSERT_OK(driver_->Attach(arena_->region()));
+  ASSERT_OK(driver_->Quiesce(Soon()));
+  EXPECT_THAT(driver_->Save(), FailsWith(EBUSY));
+  device_->SetHung(false);
+  ASSERT_OK(driver_->Resume(Soon()));
+  ASSERT_OK(driver_->Wait(Soon()));
+  Expect(copies);
+}
+
+TEST_P(DriverConformance, TakesNotOverWhatAResetEnded) {
+  if (!traits().hands_over_posted) GTEST_SKIP() << "Save() refuses what is posted";
+  Start();
+  device_->SetHung(true);
+  ASSERT_OK(driver_->Copy(Batch(2, 100)));
+  ASSERT_OK(driver_->Save());
+  ASSERT_OK(pci().Reset());
+  ASSERT_OK(pci().SetBusMaster(true));
+  EXPECT_THAT(MakeDriver()->Attach(arena_->region()), FailsWith(EIO));
+}
+
+TEST_P(DriverConformance, PollTellsWhatIsNotDone) {
+  EXPECT_THAT(driver_->Poll(), FailsWith(EINVAL));
+  Start();
+  EXPECT_THAT(driver_->Poll(), testing::Optional(0));
+  device_->SetHung(true);
+  const auto copies = Batch(3, 100);
+  ASSERT_OK(driver_->Copy(copies));
+  EXPECT_THAT(driver_->Poll(), testing::Optional(testing::Ge(1)));
+  device_->SetHung(false);
+  ASSERT_OK(driver_->Wait(Soon()));
+  EXPECT_THAT(driver_->Poll(), testing::Optional(0));
+  Expect(copies);
+}
+
 TEST_P(DriverConformance, SaveRefusesWhileACopyIsNotWaitedFor) {
+  if (traits().hands_over_posted) GTEST_SKIP() << "Save() hands over what is posted";
   Start();
   device_->SetHung(true);
   const auto copies = Batch(2, 100);

@@ -129,6 +129,23 @@ Result<void> ContractDriver::Wait(Deadline deadline) {
   return FailedUnless(WaitPosted(deadline));
 }
 
+Result<void> ContractDriver::ReapAll() {
+  while (engine_->Outstanding() != 0) {
+    const auto reaped = engine_->Reap();
+    if (!reaped) return std::unexpected(reaped.error());
+    if (!*reaped) return engine_->CheckPresent("Poll()");
+  }
+  return {};
+}
+
+Result<std::size_t> ContractDriver::Poll() {
+  if (auto running = Require(State::kRunning, "Poll()"); !running) {
+    return std::unexpected(running.error());
+  }
+  if (auto reaped = FailedUnless(ReapAll()); !reaped) return std::unexpected(reaped.error());
+  return engine_->Outstanding();
+}
+
 Result<void> ContractDriver::RaiseInterrupt(unsigned vector) {
   if (auto running = Require(State::kRunning, "RaiseInterrupt()"); !running) return running;
   if (auto present = engine_->CheckPresent("RaiseInterrupt()"); !present) return present;
@@ -162,11 +179,18 @@ Result<void> ContractDriver::Save() {
   if (state_ != State::kQuiesced) {
     if (auto running = Require(State::kRunning, "Save()"); !running) return running;
   }
-  if (const std::size_t outstanding = engine_->Outstanding(); outstanding != 0) {
+  const bool goes_over = traits().hands_over_posted && state_ == State::kRunning;
+  // Newer positions leave less to be found by who attaches.
+  if (goes_over) {
+    if (auto reaped = FailedUnless(ReapAll()); !reaped) return reaped;
+  }
+  const std::size_t outstanding = engine_->Outstanding();
+  if (outstanding != 0 && !goes_over) {
     return Fail(EBUSY, fmt::format("{}: Save(): {} posted pieces of work were not waited for",
                                    name(), outstanding));
   }
   if (auto present = engine_->CheckPresent("Save()"); !present) return present;
+  if (outstanding != 0) engine_->StorePosted();
   Store(region_, SavedState::Of(name(), device_.id(), region_.iova, engine_->Positions(),
                                 state_ == State::kRunning));
   return {};

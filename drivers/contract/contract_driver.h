@@ -24,6 +24,7 @@ class ContractDriver final : public Driver {
   [[nodiscard]] Result<void> Start(DmaRegion region, Deadline deadline) override;
   [[nodiscard]] Result<void> Copy(std::span<const DmaCopy> copies) override;
   [[nodiscard]] Result<void> Wait(Deadline deadline) override;
+  [[nodiscard]] Result<std::size_t> Poll() override;
   [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override;
   [[nodiscard]] Result<void> Quiesce(Deadline deadline) override;
   [[nodiscard]] Result<void> Resume(Deadline deadline) override;
@@ -41,6 +42,8 @@ class ContractDriver final : public Driver {
   [[nodiscard]] Result<void> CheckRegion(DmaRegion region) const;
   [[nodiscard]] Result<void> CheckCopy(const DmaCopy& copy) const;
   [[nodiscard]] Result<void> WaitPosted(Deadline deadline);
+  // Reaps until there is nothing.
+  [[nodiscard]] Result<void> ReapAll();
   [[nodiscard]] Result<bool> BusMasterOn();
 
   PciDevice& device_;

@@ -62,7 +62,11 @@ class Engine {
   // After Halt(): posts again what is outstanding, and lets the device run.
   [[nodiscard]] virtual Result<void> Continue(Deadline deadline) = 0;
 
-  // Running or halted, with nothing outstanding.
+  // Running, with something outstanding, of which the device may do more at any time; only where
+  // traits().hands_over_posted. Writes into the rings what TakeOver() needs to go on with it,
+  // beside Positions(), which come next.
+  virtual void StorePosted() {}
+  // Running or halted, with nothing outstanding unless it was stored.
   [[nodiscard]] virtual RingPositions Positions() const = 0;
   // On an engine that was only opened, with bus master on: goes on with a device that another
   // engine left running or halted, at these positions. Writes nothing to it. Errors: EINVAL (no

@@ -16,7 +16,7 @@ namespace carryover {
 // Host byte order: it is read on the machine that wrote it.
 struct SavedState {
   static constexpr std::uint64_t kMagic = 0x7661732d6f727263;  // "crro-sav"
-  static constexpr std::uint32_t kVersion = 2;
+  static constexpr std::uint32_t kVersion = 3;
 
   std::uint64_t magic = kMagic;
   std::uint32_t version = kVersion;

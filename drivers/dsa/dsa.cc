@@ -34,8 +34,10 @@ struct Submission {
   // Of each move, written if it fails; and of the batch.
   std::array<CompletionRecord, kCopiesEach> records;
   CompletionRecord batch;
-  CompletionRecord unused;
+  // For whoever goes on with it: the device does not look at it.
+  alignas(sizeof(CompletionRecord)) std::uint32_t copies;
 };
+static_assert(sizeof(Submission) % sizeof(Descriptor) == 0);
 
 struct RegionLayout {
   alignas(4096) std::array<Submission, kSubmissions> submissions;
@@ -47,7 +49,8 @@ constexpr DriverTraits kTraits{.name = "dsa",
                                .max_copy_bytes = kMaxCopy,
                                .max_in_flight = kSubmissions,
                                .interrupt = InterruptKind::kMsix,
-                               .vector = kVector};
+                               .vector = kVector,
+                               .hands_over_posted = true};
 
 std::string_view NameOf(std::uint8_t status) {
   switch (status & CompletionRecord::kStatusMask) {
@@ -106,13 +109,14 @@ class DsaEngine final : public Engine {
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
   [[nodiscard]] RingPositions Positions() const override {
     return {static_cast<std::uint32_t>(memory_->submitted), dsa_->interrupt().vector,
-            dsa_->interrupt().handle};
+            dsa_->interrupt().handle, static_cast<std::uint32_t>(posted_.size())};
   }
   [[nodiscard]] Result<void> TakeOver(DmaRegion rings, const RingPositions& positions,
                                       bool running) override;
 
  private:
   void UseRings(DmaRegion rings);
+  [[nodiscard]] Result<void> FindPosted(std::uint32_t submissions, bool running);
   [[nodiscard]] Iova At(std::uint32_t slot, std::size_t offset) const {
     return rings_.iova + offsetof(RegionLayout, submissions) + slot * sizeof(Submission) + offset;
   }
@@ -185,6 +189,7 @@ void DsaEngine::Submit(std::span<const DmaCopy> copies) {
   next_ = (next_ + 1) % kSubmissions;
   Submission& submission = memory_->submissions[slot];
   submission.batch = {};
+  submission.copies = static_cast<std::uint32_t>(copies.size());
   for (std::size_t i = 0; i < copies.size(); ++i) {
     submission.records[i] = {};
     submission.moves[i] = MoveOf(slot, i, copies[i]);
@@ -260,6 +265,30 @@ Result<void> DsaEngine::Continue(Deadline deadline) {
   return {};
 }
 
+// From the descriptors that the device has, and may be at.
+Result<void> DsaEngine::FindPosted(std::uint32_t submissions, bool running) {
+  if (submissions > kSubmissions || submissions > memory_->submitted ||
+      (submissions != 0 && !running)) {
+    return Fail(EINVAL,
+                fmt::format("dsa: Attach(): {} submissions cannot be outstanding", submissions));
+  }
+  posted_.clear();
+  for (std::uint32_t i = 0; i < submissions; ++i) {
+    const Submission& one =
+        memory_->submissions[(next_ + kSubmissions - submissions + i) % kSubmissions];
+    if (one.copies == 0 || one.copies > kCopiesEach) {
+      posted_.clear();
+      return Fail(EINVAL, fmt::format("dsa: Attach(): a submission of {} copies", one.copies));
+    }
+    std::vector<DmaCopy>& copies = posted_.emplace_back();
+    for (const Descriptor& move : std::span(one.moves).first(one.copies)) {
+      copies.push_back(
+          {.source = move.source, .destination = move.destination, .length = move.size});
+    }
+  }
+  return {};
+}
+
 Result<void> DsaEngine::TakeOver(DmaRegion rings, const RingPositions& positions, bool running) {
   UseRings(rings);
   if (!dsa_->IsAsLeft(kSizes, running) ||
@@ -268,6 +297,7 @@ Result<void> DsaEngine::TakeOver(DmaRegion rings, const RingPositions& positions
                 "dsa: Attach(): the device is not as it was saved: it was reset or used since");
   }
   next_ = static_cast<std::uint32_t>(memory_->submitted % kSubmissions);
+  if (auto found = FindPosted(positions[3], running); !found) return found;
   dsa_->set_interrupt({.vector = positions[1], .handle = static_cast<std::uint16_t>(positions[2])});
   return {};
 }

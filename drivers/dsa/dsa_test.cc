@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include <thread>
+
 #include "drivers/access/result_matchers.h"
 #include "drivers/conformance/arena.h"
 #include "drivers/conformance/model_device.h"
@@ -85,6 +87,42 @@ TEST_F(Dsa, StartsNotOnADeviceThatIsTooSmall) {
   EXPECT_THAT(Start(), FailsWith(ENOTSUP));
   Plug({.total_size = 47});
   EXPECT_THAT(Start(), FailsWith(ENOTSUP));
+}
+
+// A batch is a unit: its moves are done at once, and the next batch waits for as long as they take.
+TEST_F(Dsa, ModelIsNoFasterThanItsBandwidth) {
+  Plug({});
+  ASSERT_OK(Start());
+  device_->model().SetBandwidth(4'000);
+  const std::vector<DmaCopy> batch{{arena_.At(0), arena_.At(8192), 800},
+                                   {arena_.At(1000), arena_.At(9192), 800}};
+  const auto begin = DeviceModel::Clock::now();
+  ASSERT_OK(driver_->Copy(batch));
+  EXPECT_EQ(device_->model().NextDue(), std::nullopt);
+  ASSERT_OK(driver_->Copy(batch));
+  const auto due = device_->model().NextDue();
+  ASSERT_TRUE(due.has_value());
+  EXPECT_GE(*due - begin, std::chrono::milliseconds(400));
+  EXPECT_THAT(driver_->Poll(), testing::Optional(1));
+  std::this_thread::sleep_until(*due);
+  device_->model().Work();
+  EXPECT_THAT(driver_->Poll(), testing::Optional(0));
+}
+
+TEST_F(Dsa, GoesNotOnWithSubmissionsThatCannotBe) {
+  Plug({});
+  ASSERT_OK(Start());
+  device_->SetHung(true);
+  ASSERT_OK(driver_->Copy(std::vector<DmaCopy>{{arena_.At(0), arena_.At(8192), 800}}));
+  ASSERT_OK(driver_->Save());
+  // The number of copies is behind 64 descriptors, 64 records and the batch's own.
+  std::byte& copies = arena_.region().memory[4096 + 64 * 64 + 65 * 32];
+  ASSERT_EQ(copies, std::byte{1});
+  for (const std::byte bad : {std::byte{0}, std::byte{65}}) {
+    copies = bad;
+    auto other = Entry().make(device_->device(), {});
+    EXPECT_THAT(other->Attach(arena_.region()), FailsWith(EINVAL));
+  }
 }
 
 // The model: what is forbidden is refused.

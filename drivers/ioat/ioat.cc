@@ -33,7 +33,8 @@ constexpr DriverTraits kTraits{.name = "ioat",
                                .region_size = ContractDriver::kStateSize + sizeof(RegionLayout),
                                .max_copy_bytes = kMaxCopy,
                                .max_in_flight = kRoom / kMaxPieces,
-                               .interrupt = InterruptKind::kMsix};
+                               .interrupt = InterruptKind::kMsix,
+                               .hands_over_posted = true};
 
 constexpr microseconds kInterval{20};
 // For a channel to finish the descriptor it is at, before it is reset nevertheless.
@@ -92,7 +93,9 @@ class IoatEngine final : public Engine {
   [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
-  [[nodiscard]] RingPositions Positions() const override { return {posted_, chain_start_}; }
+  [[nodiscard]] RingPositions Positions() const override {
+    return {posted_, chain_start_, reaped_};
+  }
   [[nodiscard]] Result<void> TakeOver(DmaRegion rings, const RingPositions& positions,
                                       bool running) override;
 
@@ -121,6 +124,7 @@ class IoatEngine final : public Engine {
   [[nodiscard]] Result<void> Arm(Deadline deadline);
   void Put(Descriptor descriptor, bool last);
   void RingDoorbell();
+  [[nodiscard]] bool IsAt(std::uint64_t completed) const;
   [[nodiscard]] Result<bool> Complete(std::uint64_t address);
   [[nodiscard]] std::unexpected<Error> ChannelError();
   void AwaitInterrupt();
@@ -313,6 +317,15 @@ void IoatEngine::Post(std::span<const DmaCopy> copies) {
   RingDoorbell();
 }
 
+// The last descriptor that was completed may be at this address.
+bool IoatEngine::IsAt(std::uint64_t completed) const {
+  if (completed == 0) return reaped_ == chain_start_;  // none of the chain
+  const std::uint64_t offset = completed - DescriptorIova(0);
+  return offset < sizeof(RegionLayout::ring) && offset % sizeof(Descriptor) == 0 &&
+         (static_cast<std::uint32_t>(offset / sizeof(Descriptor)) + 1 - reaped_) % kRingSize <=
+             Outstanding();
+}
+
 // All up to the descriptor at this address is done. True if that is news.
 Result<bool> IoatEngine::Complete(std::uint64_t address) {
   if (address == 0) return false;  // none since the channel was reset
@@ -418,20 +431,32 @@ Result<void> IoatEngine::Continue(Deadline deadline) {
 Result<void> IoatEngine::TakeOver(DmaRegion rings, const RingPositions& positions, bool running) {
   if (auto limit = ReadLimit(); !limit) return limit;
   UseRings(rings);
-  posted_ = reaped_ = positions[0];
+  posted_ = positions[0];
   chain_start_ = positions[1];
+  reaped_ = positions[2];
   interrupt_posted_ = false;
+  if (Outstanding() > kRingSize - 1 || (Outstanding() != 0 && !running)) {
+    return Fail(EINVAL,
+                fmt::format("ioat: Attach(): {} descriptors cannot be outstanding", Outstanding()));
+  }
   const std::uint64_t status = bar_->Read64(ChanSts::kOffset);
   // Without a descriptor since CHAINADDR was written, see Arm() and Halt().
   const bool fresh = posted_ == chain_start_;
   const std::uint64_t state = running ? (fresh ? ChanSts::kArmed : ChanSts::kDone)
                                       : (fresh ? ChanSts::kHalted : ChanSts::kSuspended);
   const bool chained = running || !fresh;
-  if ((status & ChanSts::kStateMask) != state || bar_->Read32(ChanErr::kOffset) != 0 ||
+  const bool transfers = Outstanding() != 0;
+  if (transfers && (status & ChanSts::kStateMask) == ChanSts::kHalted &&
+      bar_->Read32(ChanErr::kOffset) != 0) {
+    return ChannelError();
+  }
+  const bool in_state = (status & ChanSts::kStateMask) == state ||
+                        (transfers && (status & ChanSts::kStateMask) == ChanSts::kActive);
+  if (!in_state || bar_->Read32(ChanErr::kOffset) != 0 ||
       bar_->Read64(ChanCmp::kOffset) != CompletionIova() ||
       bar_->Read16(DmaCount::kOffset) != DmaCountNow() ||
       (chained && bar_->Read64(ChainAddr::kOffset) != DescriptorIova(chain_start_)) ||
-      (!fresh && (status & ChanSts::kAddressMask) != DescriptorIova(posted_ - 1))) {
+      (!fresh && !IsAt(status & ChanSts::kAddressMask))) {
     return Fail(EIO, fmt::format("ioat: Attach(): the channel is not as it was saved (CHANSTS "
                                  "{:#x}): it was reset or used since",
                                  status));

@@ -2,6 +2,7 @@
 // The model against the data sheet: what a channel refuses, and how its states follow each other.
 #include <cstring>
 #include <functional>
+#include <thread>
 #include <vector>
 
 #include "drivers/ioat/ioat_bench.h"
@@ -46,6 +47,31 @@ class IoatModelTest : public IoatBench {
   void Command(std::uint8_t command) { bar().Write8(ChanCmd::kOffset, command); }
   [[nodiscard]] std::uint32_t Errors() { return bar().Read32(ChanErr::kOffset); }
 };
+
+// 1600 bytes at 16,000 a second: the next descriptor begins 0.1 s after the one before.
+TEST_F(IoatModelTest, IsNoFasterThanItsBandwidth) {
+  device_.model().SetBandwidth(16'000);
+  for (std::size_t slot = 0; slot < 3; ++slot) {
+    Descriptor descriptor = Good(slot);
+    descriptor.size = 1600;
+    Store(slot, descriptor);
+  }
+  Arm();
+  EXPECT_EQ(device_.model().NextDue(), std::nullopt);
+  const auto begin = DeviceModel::Clock::now();
+  Count(2);
+  EXPECT_EQ(Completion(), At(0) | ChanSts::kActive);
+  const auto due = device_.model().NextDue();
+  ASSERT_TRUE(due.has_value());
+  EXPECT_GE(*due - begin, std::chrono::milliseconds(100));
+  std::this_thread::sleep_until(*due);
+  device_.model().Work();
+  EXPECT_EQ(Completion(), At(1) | ChanSts::kDone);
+  EXPECT_EQ(device_.model().NextDue(), std::nullopt) << "nothing is to be done";
+  Count(3);
+  device_.SetHung(true);
+  EXPECT_EQ(device_.model().NextDue(), std::nullopt) << "time does not help a channel that hangs";
+}
 
 TEST_F(IoatModelTest, IsHaltedUntilItHasAChain) {
   EXPECT_EQ(State(), ChanSts::kHalted);

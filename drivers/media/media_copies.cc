@@ -85,6 +85,37 @@ bool MediaCopies::Completed(std::uint32_t slot) {
   return true;
 }
 
+std::size_t MediaCopies::commands() const {
+  return static_cast<std::size_t>(std::ranges::count_if(slots_, [](const Slot& slot) {
+    return slot.state == State::kWriting || slot.state == State::kReading;
+  }));
+}
+
+Result<void> MediaCopies::GoOnWith(std::span<const Slot> slots) {
+  const std::uint32_t blocks_a_slot = layout_.piece_bytes / layout_.block_size;
+  Forget();
+  free_.clear();
+  for (std::uint32_t slot = layout_.slots; slot-- > 0;) {
+    const Slot& one = slots[slot];
+    const MediaPiece& piece = one.piece;
+    if (one.state == State::kFree) {
+      free_.push_back(slot);
+      continue;
+    }
+    if (one.state > State::kReading || piece.bytes == 0 || piece.bytes > layout_.piece_bytes ||
+        piece.first_block != layout_.scratch.first + std::uint64_t{slot} * blocks_a_slot ||
+        piece.blocks != (piece.bytes + layout_.block_size - 1) / layout_.block_size) {
+      Forget();
+      return Fail(EINVAL, fmt::format("slot {}: a piece of {} bytes in {} blocks from {}", slot,
+                                      piece.bytes, piece.blocks, piece.first_block));
+    }
+    slots_[slot] = one;
+    if (one.state == State::kToWrite) to_write_.push_back(slot);
+    if (one.state == State::kToRead) to_read_.push_back(slot);
+  }
+  return {};
+}
+
 void MediaCopies::BeginAgain() {
   to_read_.clear();
   to_write_.clear();

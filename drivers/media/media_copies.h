@@ -27,6 +27,11 @@ struct MediaPiece {
 
 class MediaCopies {
  public:
+  enum class State : std::uint8_t { kFree, kToWrite, kWriting, kToRead, kReading };
+  struct Slot {
+    MediaPiece piece;
+    State state = State::kFree;
+  };
   struct Layout {
     BlockRange scratch;
     std::uint32_t block_size = 0;   // bytes
@@ -50,6 +55,19 @@ class MediaCopies {
   // is free again. False if no command is on this slot, of a device that completes what it was not
   // given.
   [[nodiscard]] bool Completed(std::uint32_t slot);
+  // False also for a slot that there is not.
+  [[nodiscard]] bool Is(State state, std::uint32_t slot) const {
+    return slot < slots_.size() && slots_[slot].state == state;
+  }
+  // Pieces that are being written or read: commands that the device has.
+  [[nodiscard]] std::size_t commands() const;
+
+  // All slots, for another object to go on with, which has the same layout. The other takes as many
+  // as it has.
+  [[nodiscard]] std::span<const Slot> slots() const { return slots_; }
+  // EINVAL: not what slots() gave. Nothing is outstanding then.
+  [[nodiscard]] Result<void> GoOnWith(std::span<const Slot> slots);
+
   // Pieces that are not read yet.
   [[nodiscard]] std::size_t outstanding() const { return slots_.size() - free_.size(); }
 
@@ -58,12 +76,6 @@ class MediaCopies {
   void Forget();
 
  private:
-  enum class State : std::uint8_t { kFree, kToWrite, kWriting, kToRead, kReading };
-  struct Slot {
-    MediaPiece piece;
-    State state = State::kFree;
-  };
-
   explicit MediaCopies(const Layout& layout);
   [[nodiscard]] std::size_t PiecesOf(const DmaCopy& copy) const;
   [[nodiscard]] std::optional<std::uint32_t> Next(std::deque<std::uint32_t>& queue, State state);

@@ -102,6 +102,47 @@ TEST(MediaCopies, WhatIsOutstandingIsWrittenAgain) {
   EXPECT_FALSE(again.contains(*done));
 }
 
+TEST(MediaCopies, AnotherGoesOn) {
+  MediaCopies media = Make();
+  const std::vector<DmaCopy> copies(3, DmaCopy{.source = 1, .destination = 2, .length = 8});
+  media.Add(copies);
+  const auto read = media.NextToWrite();
+  ASSERT_TRUE(media.Completed(*read));
+  ASSERT_EQ(media.NextToRead(), read);
+  const auto written = media.NextToWrite();
+  EXPECT_EQ(media.commands(), 2U);
+  MediaCopies other = Make();
+  ASSERT_OK(other.GoOnWith(media.slots()));
+  EXPECT_EQ(other.outstanding(), 3);
+  EXPECT_EQ(other.commands(), 2U);
+  EXPECT_TRUE(other.Is(MediaCopies::State::kReading, *read));
+  EXPECT_TRUE(other.Completed(*read));
+  EXPECT_FALSE(other.Completed(*read));
+  EXPECT_TRUE(other.Completed(*written));
+  EXPECT_EQ(other.NextToRead(), written);
+  EXPECT_TRUE(other.NextToWrite());
+  EXPECT_FALSE(other.NextToWrite());
+  EXPECT_FALSE(other.Is(MediaCopies::State::kFree, 4)) << "there is no such slot";
+}
+
+TEST(MediaCopies, GoesNotOnWithWhatCannotBe) {
+  MediaCopies media = Make();
+  AddOne(media, {.source = 1, .destination = 2, .length = 8});
+  const std::vector<MediaCopies::Slot> good(media.slots().begin(), media.slots().end());
+  ASSERT_OK(Make().GoOnWith(good));
+  for (const auto& spoil : std::vector<void (*)(MediaCopies::Slot&)>{
+           [](auto& slot) { slot.state = static_cast<MediaCopies::State>(5); },
+           [](auto& slot) { slot.piece.bytes = 0; }, [](auto& slot) { slot.piece.bytes = 4097; },
+           [](auto& slot) { slot.piece.blocks = 2; },
+           [](auto& slot) { slot.piece.first_block += 8; }}) {
+    std::vector<MediaCopies::Slot> bad = good;
+    spoil(bad[0]);
+    MediaCopies other = Make();
+    EXPECT_THAT(other.GoOnWith(bad), FailsWith(EINVAL));
+    EXPECT_EQ(other.outstanding(), 0);
+  }
+}
+
 TEST(MediaCopies, RefusesAScratchRangeThatCannotBe) {
   const auto with = [](BlockRange scratch) {
     MediaCopies::Layout layout = kLayout;

@@ -8,6 +8,8 @@
 namespace carryover {
 namespace {
 
+constexpr std::chrono::milliseconds kCatchUp{20};
+
 void Put(std::vector<std::uint8_t>& config, std::size_t offset, std::uint32_t value,
          std::size_t size) {
   for (std::size_t i = 0; i < size; ++i) {
@@ -53,7 +55,23 @@ void DeviceModel::LetThrough(std::size_t units) {
   Work();
 }
 
+void DeviceModel::Spend(std::size_t bytes) {
+  if (bandwidth_ == 0) return;
+  const std::chrono::duration<double> time(static_cast<double>(bytes) /
+                                           static_cast<double>(bandwidth_));
+  // Late as it may be called, it catches up; not with what it did not have to do.
+  const Clock::time_point now = Clock::now();
+  const Clock::time_point begin = now - busy_until_ < kCatchUp ? busy_until_ : now;
+  busy_until_ = begin + std::chrono::duration_cast<Clock::duration>(time);
+}
+
+std::optional<DeviceModel::Clock::time_point> DeviceModel::BusyUntil() const {
+  if (bandwidth_ == 0 || (hung_ && let_through_ == 0)) return std::nullopt;
+  return busy_until_;
+}
+
 bool DeviceModel::TakeUnit() {
+  if (bandwidth_ != 0 && Clock::now() < busy_until_) return false;
   if (!hung_) return true;
   if (let_through_ == 0) return false;
   --let_through_;

@@ -108,6 +108,11 @@ class DeviceModel {
   // The device reports an error for what it does next.
   void FailNextCopy() { fail_next_ = true; }
 
+  // No fault: a device that copies no more than this in a second, and is busy with each unit of its
+  // work for as long as that takes. 0, at first: as fast as it can. Only models that say so of
+  // NextDue() know it.
+  void SetBandwidth(std::uint64_t bytes_per_second) { bandwidth_ = bytes_per_second; }
+
   // Writes that made the device look for work.
   [[nodiscard]] std::size_t doorbells() const { return doorbells_; }
   // Resets by register.
@@ -122,6 +127,10 @@ class DeviceModel {
   [[nodiscard]] ModelHost& host() { return host_; }
   // True if the device may do one more unit of work now; counts it.
   [[nodiscard]] bool TakeUnit();
+  // This much was copied by the unit that was taken: the next one is not taken before it is time.
+  void Spend(std::size_t bytes);
+  // When a unit that is there, and was not taken, can be; none if that is no matter of time.
+  [[nodiscard]] std::optional<Clock::time_point> BusyUntil() const;
   // True once after FailNextCopy().
   [[nodiscard]] bool TakeFailure();
   [[nodiscard]] bool reset_stuck() const { return reset_stuck_; }
@@ -133,6 +142,8 @@ class DeviceModel {
   ModelHost& host_;
   bool hung_ = false;
   std::size_t let_through_ = 0;  // units that a hung device still does
+  std::uint64_t bandwidth_ = 0;
+  Clock::time_point busy_until_;
   bool reset_stuck_ = false;
   bool fail_next_ = false;
   std::size_t doorbells_ = 0;

@@ -29,7 +29,8 @@ constexpr DriverTraits kTraits{.name = "nvme",
                                .max_copy_bytes = kMaxCopy,
                                .max_in_flight = kSlots / (kMaxCopy / kPieceBytes),
                                .interrupt = InterruptKind::kMsix,
-                               .vector = kVector};
+                               .vector = kVector,
+                               .hands_over_posted = true};
 
 class NvmeEngine final : public Engine {
  public:
@@ -54,6 +55,7 @@ class NvmeEngine final : public Engine {
   [[nodiscard]] Result<void> RaiseInterrupt(unsigned vector) override;
   [[nodiscard]] Result<void> Halt(Deadline deadline) override;
   [[nodiscard]] Result<void> Continue(Deadline deadline) override;
+  void StorePosted() override;
   [[nodiscard]] RingPositions Positions() const override;
   [[nodiscard]] Result<void> TakeOver(DmaRegion rings, const RingPositions& positions,
                                       bool running) override;
@@ -77,6 +79,7 @@ class NvmeEngine final : public Engine {
   bool PutWrites();
   bool PutReads();
   [[nodiscard]] Result<bool> TakeCompletions();
+  [[nodiscard]] Result<void> Complete(const Completion& completion);
   // Entries of the copy queues.
   [[nodiscard]] std::uint32_t CopyEntries() {
     return std::min(kCopyEntries, controller_->cap().max_queue_entries());
@@ -254,7 +257,7 @@ Command NvmeEngine::CommandFor(std::uint32_t slot, IoOpcode opcode) {
   const bool write = opcode == kWrite;
   const Iova data = write ? piece.source : piece.destination;
   Command command{.opcode = opcode,
-                  .id = static_cast<std::uint16_t>(slot),
+                  .id = static_cast<std::uint16_t>(write ? slot : kReadIds + slot),
                   .namespace_id = 1,
                   .cdw10 = static_cast<std::uint32_t>(piece.first_block),
                   .cdw11 = static_cast<std::uint32_t>(piece.first_block >> 32),
@@ -291,18 +294,31 @@ void NvmeEngine::Post(std::span<const DmaCopy> copies) {
   if (PutWrites()) copy_queue_.Ring();
 }
 
+// A completion is of a command that is outstanding, and comes once.
+Result<void> NvmeEngine::Complete(const Completion& completion) {
+  using State = MediaCopies::State;
+  const std::uint32_t id = completion.command_id;
+  const std::uint32_t slot = id % kReadIds;
+  const bool read = id >= kReadIds;
+  if (completion.sq_id != kCopyQueue || completion.sq_head >= copy_queue_.entries() ||
+      id >= 2 * kReadIds || !media_->Is(read ? State::kReading : State::kWriting, slot)) {
+    return Fail(EIO, fmt::format("nvme: command {} of queue {} was completed, which is not "
+                                 "outstanding: it was never posted, or is completed already",
+                                 id, completion.sq_id));
+  }
+  if (completion.failed()) {
+    return Fail(EIO, fmt::format("nvme: the {} of slot {} failed: {}", read ? "read" : "write",
+                                 slot, StatusOf(completion)));
+  }
+  (void)media_->Completed(slot);
+  return {};
+}
+
 Result<bool> NvmeEngine::TakeCompletions() {
   bool any = false;
   while (const auto completion = copy_queue_.Take()) {
     any = true;
-    if (completion->failed()) {
-      return Fail(EIO, fmt::format("nvme: the command of slot {} failed: {}",
-                                   completion->command_id, StatusOf(*completion)));
-    }
-    if (!media_->Completed(completion->command_id)) {
-      return Fail(EIO, fmt::format("nvme: slot {} was completed, which had no command",
-                                   completion->command_id));
-    }
+    if (auto known = Complete(*completion); !known) return std::unexpected(known.error());
   }
   if (any) copy_queue_.Release();
   return any;
@@ -354,6 +370,11 @@ Result<void> NvmeEngine::Continue(Deadline deadline) {
   return {};
 }
 
+void NvmeEngine::StorePosted() {
+  std::ranges::fill(memory_->posted, MediaCopies::Slot{});
+  std::ranges::copy(media_->slots(), memory_->posted.begin());
+}
+
 RingPositions NvmeEngine::Positions() const {
   return {copy_queue_.position().Pack(),
           geometry_.block_size,
@@ -361,7 +382,7 @@ RingPositions NvmeEngine::Positions() const {
           geometry_.any_sgl ? 1U : 0U,
           static_cast<std::uint32_t>(geometry_.blocks),
           static_cast<std::uint32_t>(geometry_.blocks >> 32),
-          0,
+          static_cast<std::uint32_t>(media_->outstanding()),
           0};
 }
 
@@ -390,7 +411,17 @@ Result<void> NvmeEngine::TakeOver(DmaRegion rings, const RingPositions& position
   const LivePositions live = memory_->live;
   controller_->admin() = QueuePair::At(0, memory_->admin_sq, memory_->admin_cq, *bar_, stride,
                                        QueuePair::Position::Unpack(live.admin));
-  if (!copy_queue_.IsIdle() || !controller_->admin().IsIdle()) return not_as_saved();
+  if (positions[6] != 0) {
+    if (auto going = media_->GoOnWith(memory_->posted); !going) {
+      return Fail(EINVAL, "nvme: Attach(): " + going.error().message);
+    }
+  }
+  if (media_->outstanding() != positions[6] || copy_queue_.outstanding() != media_->commands() ||
+      !copy_queue_.IsAsLeft() || controller_->admin().outstanding() != 0 ||
+      !controller_->admin().IsAsLeft()) {
+    media_->Forget();
+    return not_as_saved();
+  }
   if (live.interrupt_vector == 0) return {};
   interrupt_vector_ = live.interrupt_vector;
   const std::uint32_t few = std::min(kInterruptEntries, entries);

@@ -193,6 +193,104 @@ TEST_F(Nvme, RefusesMoreInterruptsThanItsQueueHolds) {
   EXPECT_THAT(device_->violations(), testing::IsEmpty());
 }
 
+// Completions that came while no driver looked at the queue: of commands that were posted before,
+// and others, which no controller should have posted.
+class NvmePhantoms : public Nvme {
+ protected:
+  static constexpr std::uint32_t kPosted = 6;
+
+  // kPosted copies are written, and their reads posted; three of those are done.
+  void SetUp() override {
+    Plug({});
+    ASSERT_OK(Start());
+    device_->SetHung(true);
+    std::vector<DmaCopy> copies;
+    for (std::size_t i = 0; i < kPosted; ++i) {
+      copies.push_back(InPool(i * 4096, 524288 + i * 4096, 4096));
+      arena_.Expect(copies.back());
+    }
+    ASSERT_OK(driver_->Copy(copies));
+    device_->LetThrough(kPosted);
+    ASSERT_OK(driver_->Save());
+    device_->LetThrough(3);
+    driver_ = MakeDriver();
+  }
+  [[nodiscard]] RegionLayout& rings() {
+    return *reinterpret_cast<RegionLayout*>(
+        arena_.region().memory.subspan(ContractDriver::kStateSize).data());
+  }
+  // The completion of the n-th read; from the fourth on there is none yet.
+  [[nodiscard]] Completion& OfRead(std::uint32_t n) { return rings().copy_cq.at(kPosted + n); }
+  void ExpectTold(std::string_view what) {
+    ASSERT_OK(driver_->Attach(arena_.region()));
+    const auto polled = driver_->Poll();
+    EXPECT_THAT(polled, FailsWith(EIO));
+    EXPECT_THAT(polled.error().message, HasSubstr(what));
+  }
+};
+
+TEST_F(NvmePhantoms, AreFoundAndMatched) {
+  ASSERT_OK(driver_->Attach(arena_.region()));
+  EXPECT_THAT(driver_->Poll(), testing::Optional(kPosted - 3));
+  device_->SetHung(false);
+  ASSERT_OK(driver_->Wait(Soon()));
+  EXPECT_TRUE(arena_.Matches());
+  EXPECT_OK(CopyOne(InPool(0, 524288, 4096)));
+  EXPECT_THAT(device_->violations(), testing::IsEmpty());
+}
+
+TEST_F(NvmePhantoms, OfACommandThatIsCompletedAlreadyIsTold) {
+  OfRead(2).command_id = OfRead(1).command_id;
+  ExpectTold("is completed already");
+}
+
+// The write of a slot whose read is posted.
+TEST_F(NvmePhantoms, OfTheCommandBeforeIsTold) {
+  OfRead(2).command_id = static_cast<std::uint16_t>(OfRead(2).command_id - kReadIds);
+  ExpectTold("is completed already");
+}
+
+TEST_F(NvmePhantoms, OfACommandThatWasNeverPostedIsTold) {
+  for (const std::uint32_t id : {kReadIds - 1, 2 * kReadIds - 1, 2 * kReadIds, 0xffffU}) {
+    SCOPED_TRACE(id);
+    driver_ = MakeDriver();
+    OfRead(2).command_id = static_cast<std::uint16_t>(id);
+    ExpectTold("was never posted");
+  }
+}
+
+TEST_F(NvmePhantoms, OfAnotherQueueIsTold) {
+  OfRead(2).sq_id = 2;
+  ExpectTold("of queue 2");
+}
+
+TEST_F(NvmePhantoms, ThatFailedIsTold) {
+  OfRead(2).status |= 0x0102;
+  ExpectTold("failed: status code type 0, code 0x81");
+}
+
+// Of an earlier round: it has the other phase, and is none.
+TEST_F(NvmePhantoms, OfAnEarlierRoundIsNotTaken) {
+  OfRead(2).status ^= Completion::kPhase;
+  ASSERT_OK(driver_->Attach(arena_.region()));
+  EXPECT_THAT(driver_->Poll(), testing::Optional(kPosted - 2));
+}
+
+TEST_F(NvmePhantoms, MoreThanWerePostedAreNotTakenOver) {
+  for (std::uint32_t n = 3; n <= kPosted; ++n) OfRead(n) = OfRead(2);
+  EXPECT_THAT(driver_->Attach(arena_.region()), FailsWith(EIO));
+}
+
+TEST_F(NvmePhantoms, CommandsPostedSinceAreNotTakenOver) {
+  rings().copy_sq.at(2 * kPosted) = rings().copy_sq.at(0);
+  EXPECT_THAT(driver_->Attach(arena_.region()), FailsWith(EIO));
+}
+
+TEST_F(NvmePhantoms, PiecesThatCannotBeAreRefused) {
+  rings().posted.at(0).piece.first_block += 1;
+  EXPECT_THAT(driver_->Attach(arena_.region()), FailsWith(EINVAL));
+}
+
 // RaiseInterrupt() does not make a saved state invalid. The first makes a queue.
 TEST_F(Nvme, TakesOverAfterInterruptsThatCameAfterSave) {
   Plug({});

@@ -66,9 +66,24 @@ void QueuePair::Release() {
   bar_->Write32(Doorbells::CompletionHead(id_, stride_), position_.head);
 }
 
-bool QueuePair::IsIdle() const {
-  return IsWithin() && outstanding() == 0 && submissions_[position_.tail].opcode == kNotPosted &&
-         completions_[position_.head].phase() != position_.phase;
+std::uint32_t QueuePair::available() const {
+  std::uint32_t count = 0;
+  bool phase = position_.phase;
+  for (std::uint32_t at = position_.head; count < entries(); ++count) {
+    const std::uint16_t status =
+        std::atomic_ref(completions_[at].status).load(std::memory_order_acquire);
+    if (((status & Completion::kPhase) != 0) != phase) break;
+    if (++at == entries()) {
+      at = 0;
+      phase = !phase;
+    }
+  }
+  return count;
+}
+
+bool QueuePair::IsAsLeft() const {
+  return IsWithin() && submissions_[position_.tail].opcode == kNotPosted &&
+         available() <= outstanding();
 }
 
 }  // namespace carryover::nvme

@@ -53,8 +53,10 @@ class QueuePair {
   // The next completion, if it is there. Release() gives its entry back to the controller.
   [[nodiscard]] std::optional<Completion> Take();
   void Release();
-  // Nothing is outstanding, and nothing was put, or completed, since the position.
-  [[nodiscard]] bool IsIdle() const;
+  // Completions that are there, and were not taken.
+  [[nodiscard]] std::uint32_t available() const;
+  // There is such a position, nothing was put since, and no more is completed than was outstanding.
+  [[nodiscard]] bool IsAsLeft() const;
   // There is such a position.
   [[nodiscard]] bool IsWithin() const {
     return position_.tail < entries() && position_.head < entries();

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 
+#include "drivers/media/media_copies.h"
 #include "drivers/nvme/commands.h"
 
 namespace carryover::nvme {
@@ -15,6 +16,9 @@ inline constexpr std::uint32_t kCopyEntries = 512;
 inline constexpr std::uint32_t kInterruptEntries = 64;
 
 inline constexpr std::uint32_t kSlots = 256;
+// A command's identifier is its slot's number, of a read so much more: what is completed for the
+// second time is not taken for the slot's next command.
+inline constexpr std::uint32_t kReadIds = kSlots;
 // Pages that a piece lies in at most, beside its first.
 inline constexpr std::size_t kListEntries = 4;
 
@@ -39,6 +43,8 @@ struct RegionLayout {
   alignas(4096) std::array<Command, kInterruptEntries> interrupt_sq;
   alignas(4096) std::array<Completion, kInterruptEntries> interrupt_cq;
   alignas(4096) LivePositions live;
+  // Of what Save() hands over.
+  std::array<MediaCopies::Slot, kSlots> posted;
   alignas(4096) std::array<DataList, kSlots> lists;
   alignas(4096) std::array<std::byte, 4096> identify;
   // What a block has besides a piece's bytes: written from the first, read into the second.

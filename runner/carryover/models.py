@@ -35,7 +35,8 @@ class DeviceModels:
 
     Args:
         program: ``carryover-model``.
-        models: Which device, by the name of its socket.
+        models: Which device, by the name of its socket. Options of ``carryover-model`` may follow:
+            ``ioat,bandwidth=262144``.
         logs: Folder for what they log, NAME.jsonl, and what they complain of, NAME.log.
     """
 
@@ -69,7 +70,11 @@ class DeviceModels:
         log = self._logs / f"{name}.log"
         events = self._events(name)
         self._logged[name] = events.stat().st_size if events.exists() else 0
-        words = [self._program, "--device", device]
+        kind, *options = device.split(",")
+        words = [self._program, "--device", kind]
+        for option in options:
+            word, _, value = option.partition("=")
+            words += [f"--{word}", value]
         words += ["--socket", str(self._folder / name)]
         words += ["--control", str(self._folder / f"{name}.control")]
         words += ["--log", str(events)]

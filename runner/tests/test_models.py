@@ -103,6 +103,15 @@ def test_one_that_is_ended_is_none(models: DeviceModels) -> None:
     assert watch._queue.empty()
 
 
+def test_options_follow_the_device(program: str, tmp_path: Path) -> None:
+    models = DeviceModels(program, {"first": "ioat,bandwidth=4096"}, tmp_path / "logs")
+    models.start(Watch())
+    words = Path(f"/proc/{models.pid('first')}/cmdline").read_bytes().split(b"\0")
+    assert words[words.index(b"--device") + 1] == b"ioat"
+    assert words[words.index(b"--bandwidth") + 1] == b"4096"
+    models.close()
+
+
 def test_an_unknown_device_is_bad_input(program: str, tmp_path: Path) -> None:
     models = DeviceModels(program, {"first": "unknown"}, tmp_path / "logs")
     with pytest.raises(BadInput, match=r"model first \(unknown\) does not start: .*not in"):

@@ -248,9 +248,11 @@ void DsaModel::WorkOn(unsigned number) {
     queue.entries.pop_front();
     working_on_ = number;
     busy_ = true;
+    moved_ = 0;
     Outcome outcome = Do(descriptor, false);
     busy_ = false;
     if (epoch != epoch_) return;
+    Spend(moved_);
     if (number == 0 && outcome.status == CompletionRecord::kSuccess && TakeFailure()) {
       outcome.status = CompletionRecord::kHardware;
     }
@@ -325,6 +327,7 @@ DsaModel::Outcome DsaModel::Move(const Descriptor& descriptor) {
   if (!host().DmaWrite(descriptor.destination, bytes)) {
     return {.status = CompletionRecord::kPageFault, .fault_address = descriptor.destination};
   }
+  moved_ += bytes.size();
   return {};
 }
 

@@ -40,6 +40,9 @@ class DsaModel final : public DeviceModel {
   void Write(unsigned bar, std::size_t offset, std::size_t size, std::uint64_t value) override;
   void ResetFunction() override { ResetDevice(); }
   void Work() override;
+  [[nodiscard]] std::optional<Clock::time_point> NextDue() const override {
+    return queues_[0].enabled && !queues_[0].entries.empty() ? BusyUntil() : std::nullopt;
+  }
 
  private:
   struct WorkQueue {
@@ -87,6 +90,7 @@ class DsaModel final : public DeviceModel {
   std::array<WorkQueue, kQueues> queues_{};
   unsigned working_on_ = 0;  // work queue
   bool busy_ = false;        // with a descriptor
+  std::size_t moved_ = 0;    // bytes, by it
   std::uint64_t epoch_ = 0;  // resets so far: what was begun before one is not ended after it
 };
 

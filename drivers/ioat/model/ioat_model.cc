@@ -352,6 +352,7 @@ bool IoatModel::DoDescriptor() {
     HaltWith(error);
     return false;
   }
+  Spend(d.size);
   r.completed = r.next;
   r.next = d.next;
   ++r.counter;

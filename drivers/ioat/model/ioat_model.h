@@ -48,6 +48,9 @@ class IoatModel final : public DeviceModel {
   void Write(unsigned bar, std::size_t offset, std::size_t size, std::uint64_t value) override;
   void ResetFunction() override;
   void Work() override;
+  [[nodiscard]] std::optional<Clock::time_point> NextDue() const override {
+    return registers_.state == ChanSts::kActive ? BusyUntil() : std::nullopt;
+  }
 
  private:
   // What a channel's reset may clear.

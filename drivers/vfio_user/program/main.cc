@@ -21,14 +21,16 @@ struct Options {
   std::string socket;
   std::string log;
   std::string control;
+  std::uint64_t bandwidth = 0;
   bool once = false;
 };
 
 class Program {
  public:
-  Program(const NamedModel& model, UniqueFd listener, UniqueFd control, UniqueFd signals,
-          EventLog log)
+  Program(const NamedModel& model, std::uint64_t bandwidth, UniqueFd listener, UniqueFd control,
+          UniqueFd signals, EventLog log)
       : model_(model),
+        bandwidth_(bandwidth),
         listener_(std::move(listener)),
         control_(std::move(control)),
         signals_(std::move(signals)),
@@ -55,6 +57,7 @@ class Program {
         UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
         if (!socket.valid()) return FailErrno("accept");
         server_.emplace(std::move(socket), model_.make, log_);
+        server_->model().SetBandwidth(bandwidth_);
       }
     }
   }
@@ -78,6 +81,7 @@ class Program {
   }
 
   const NamedModel& model_;
+  std::uint64_t bandwidth_;
   UniqueFd listener_;
   UniqueFd control_;
   UniqueFd signals_;
@@ -108,8 +112,8 @@ Result<void> Run(const Options& options) {
   if (listen(listener->get(), 1) != 0) return FailErrno("listen");
   fmt::print("ready\n");
   (void)std::fflush(stdout);
-  return Program(*model, std::move(*listener), std::move(control), std::move(*signals),
-                 std::move(log))
+  return Program(*model, options.bandwidth, std::move(*listener), std::move(control),
+                 std::move(*signals), std::move(log))
       .Run(options.once);
 }
 
@@ -130,6 +134,8 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--log", options.log, "Append what the device does to FILE, as JSON lines");
   app.add_option("--control", options.control, "A datagram socket that takes faults");
+  app.add_option("--bandwidth", options.bandwidth,
+                 "Bytes that dsa and ioat copy in a second at most; 0, the default: no limit");
   app.add_flag("--once", options.once, "End with the first connection");
   try {
     app.parse(argc, argv);
