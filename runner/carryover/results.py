@@ -100,6 +100,7 @@ class RunOutput:
         self._has_ended = False
         self.closed_left_over = ""
         self.aside: Path | None = None
+        self.marks: list[Mark] = []  # those of this run so far
         self.kept = NOTHING_KEPT
         try:
             if resume:
@@ -181,6 +182,7 @@ class RunOutput:
 
     def mark(self, mark: Mark) -> None:
         """A step of the timeline. One that comes after the end of the run is none of it."""
+        self.marks.append(mark)
         self._record({"event": "mark", **mark.as_dict()}, is_precious=False)
 
     def kernel_fault(self, fault: KernelFault) -> None:
