@@ -47,7 +47,11 @@ class FrameReceiver {
   // After return the device does no DMA. Errors: ETIMEDOUT, ENODEV.
   [[nodiscard]] virtual Result<void> Stop(Deadline deadline) = 0;
 
-  // Of the ring of Start() or TakeOver().
+  // Reads slots of this ring from now on, as after TakeOver(); asks the device nothing. Errors:
+  // EINVAL.
+  [[nodiscard]] virtual Result<void> UseRing(DmaRegion ring) = 0;
+
+  // Of the ring of Start(), TakeOver() or UseRing().
   [[nodiscard]] virtual std::size_t slots() const = 0;
   // What is in a slot's buffer, kSlotBytes.
   [[nodiscard]] virtual std::span<const std::byte> Buffer(std::size_t slot) const = 0;

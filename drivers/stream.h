@@ -61,7 +61,11 @@ class Stream {
   // After return the device writes no more. Errors: ETIMEDOUT, ENODEV.
   [[nodiscard]] virtual Result<void> Stop(Deadline deadline) = 0;
 
-  // Of the ring of Start() or TakeOver().
+  // Reads slots of this ring from now on, as after TakeOver(); asks the device nothing. Errors:
+  // EINVAL.
+  [[nodiscard]] virtual Result<void> UseRing(DmaRegion ring) = 0;
+
+  // Of the ring of Start(), TakeOver() or UseRing().
   [[nodiscard]] virtual std::size_t slots() const = 0;
   // All bytes of a slot.
   [[nodiscard]] virtual std::span<const std::byte> Slot(std::size_t slot) const = 0;

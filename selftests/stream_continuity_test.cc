@@ -8,7 +8,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "drivers/access/result_matchers.h"
+#include "fixtures/dma/refused_dma.h"
+#include "fixtures/kernel_log/expected_message.h"
 
 namespace carryover {
 namespace {
@@ -102,6 +106,37 @@ class DmacMapping : public FileContinuity {
 
  protected:
   DmacMapping() : FileContinuity("dmac", kOfMapping) {}
+
+  // With `to` not mapped in this kernel: page tables that lack it, take rights away or lead to
+  // other memory are refused, and the device copies by those of the previous kernel as before.
+  void ExpectOthersRefused(const CopySide& from, const CopySide& to, PatternKey key) {
+    ASSERT_OK_AND_ASSIGN(VfioPciDevice* const file, VfioDeviceOf(dma().device()));
+    ASSERT_OK_AND_ASSIGN(const GuardedMemory elsewhere, MakeGuarded(to.memory.payload_size()));
+    EXPECT_THAT(file->Attach(), FailsWith(EINVAL)) << "page tables with nothing in them";
+    EXPECT_THAT(file->AttachFilled(), FailsWith(EINVAL)) << "the destination is not mapped";
+    ASSERT_OK(dma().MapAt(to.at.iova, to.memory.memory(), DmaAccess::kRead));
+    EXPECT_THAT(file->AttachFilled(), FailsWith(EINVAL)) << "the destination is read-only";
+    (void)dma().TakeMappings();
+    ASSERT_OK(dma().MapAt(to.at.iova, elsewhere.memory()));
+    EXPECT_THAT(file->AttachFilled(), FailsWith(EINVAL)) << "the destination is other memory";
+    (void)dma().TakeMappings();
+    ExpectCopies(from, to, key);
+  }
+  // What is mapped now is used, and what is not any more is refused: nothing is left of what the
+  // unit had cached of the previous kernel's.
+  void ExpectMappingsOfNow(const CopySide& from, const CopySide& to, PatternKey key) {
+    ASSERT_OK_AND_ASSIGN(const GuardedMemory late, MakeGuarded(from.memory.payload_size()));
+    ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(late.memory()));
+    ASSERT_NO_FATAL_FAILURE(CopyPattern(from.memory, from.at.iova, key, iova));
+    ExpectPattern(late, key, iova, "memory that was mapped after the device was attached");
+    (void)dma().TakeMappings();
+    const DmaCopy stale{from.at.payload_iova(), to.at.payload_iova(), to.memory.payload_size()};
+    std::ranges::fill(to.memory.payload(), std::byte{0xdb});
+    ALLOW_KERNEL_MESSAGE(RefusedDma(stale.destination));
+    EXPECT_THAT(dma().Copy(stale), FailsWith(EIO)) << "written after it was unmapped";
+    EXPECT_TRUE(std::ranges::all_of(to.memory.payload(),
+                                    [](std::byte byte) { return byte == std::byte{0xdb}; }));
+  }
 };
 
 struct MappingRecord {
@@ -113,7 +148,8 @@ struct MappingRecord {
 CONTINUITY_TEST(DmacMapping, IsUsedBeforeAnythingIsMapped, MappingRecord,
                 "A driver that was saved is attached, and the device copies by the IOVAs of the "
                 "previous kernel, before it is attached to page tables of this one, after others "
-                "were refused that lack its mappings, and with those that have them")
+                "were refused that do not map the same, and with those that do; what is unmapped "
+                "then is out of its reach")
 ARM(DmacMapping, IsUsedBeforeAnythingIsMapped) {
   ASSERT_OK(dma().device().StopShared());
   ASSERT_OK_AND_ASSIGN(const DmaMemory region,
@@ -135,18 +171,18 @@ VERIFY(DmacMapping, IsUsedBeforeAnythingIsMapped) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, RetrieveGuarded(record.copy.source));
   ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, RetrieveGuarded(record.copy.destination));
   carried().SetMappings({{.iova = record.region_iova, .memory = &region},
-                         {.iova = record.copy.source.iova, .memory = &source.memory()},
-                         {.iova = record.copy.destination.iova, .memory = &destination.memory()}});
+                         {.iova = record.copy.source.iova, .memory = &source.memory()}});
   const CopySide from{source, record.copy.source, "source"};
   const CopySide to{destination, record.copy.destination, "destination"};
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kBound));
   ASSERT_OK(dma().AttachIn(region, record.region_iova));
   ASSERT_NO_FATAL_FAILURE(ExpectCopies(from, to, record.copy.key));
+  ASSERT_NO_FATAL_FAILURE(ExpectOthersRefused(from, to, record.copy.key));
+  ASSERT_OK(dma().MapAt(to.at.iova, destination.memory()));
   ASSERT_OK_AND_ASSIGN(VfioPciDevice* const file, VfioDeviceOf(dma().device()));
-  EXPECT_THAT(file->Attach(), FailsWith(EINVAL)) << "page tables with nothing in them";
-  ASSERT_NO_FATAL_FAILURE(ExpectCopies(from, to, record.copy.key));
   ASSERT_OK(file->AttachFilled());
   ASSERT_NO_FATAL_FAILURE(ExpectCopies(from, to, record.copy.key));
+  ASSERT_NO_FATAL_FAILURE(ExpectMappingsOfNow(from, to, record.copy.key));
   EXPECT_OK(dma().Stop());
 }
 

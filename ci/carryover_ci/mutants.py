@@ -5,9 +5,11 @@ Builds the reference kernel (ci/bench --reference) with each patch of ci/kernel/
 after the other, or that of ci/bench --stream if the patch has a line "Kernel: stream". Runs on it
 the tests that the patch names as its killers (its line Killed-by), and prints who killed what. If
 none of them does, the suite is run until the first test that does not pass: a kill by chance, which
-says little and counts as an error. The whole suite is run on the kernel that is not broken before:
-a test that does not pass on it proves nothing. The table is kept in out/mutants/table.json; what
-has not changed since, the tests included, is not tried again unless it is named.
+says little and counts as an error; so does one that names another phase than a patch with a line
+"Lost-in:", for where a stream was lost (docs/stream.md). The whole suite is run on the kernel that
+is not broken before: a test that does not pass on it proves nothing. The table is kept in
+out/mutants/table.json; what has not changed since, the tests included, is not tried again unless it
+is named.
 Exit status 1 if a mutant survives, is killed by chance, does not build or does not boot: nothing is
 proved by it then.
 """
@@ -20,7 +22,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,7 @@ _OPTIONS = re.compile(r"^Bench-options: (.+)$", re.MULTILINE)
 _CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
 _PHASES = ("kexec", "verify")  # of the runner's journal, in which no test need be running
 _KERNEL = re.compile(r"^Kernel: (.+)$", re.MULTILINE)
+_PHASE = re.compile(r"^Lost-in: (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Fate(enum.Enum):
     """What became of a mutant."""
 
     KILLED = "killed"
-    BY_CHANCE = "killed by chance"  # not by a test whose name says what is broken
+    BY_CHANCE = "killed by chance"  # not by a test that says what is broken
     SURVIVED = "survived"
     NOT_BUILT = "does not build"
     NOT_BOOTED = "does not boot"
@@ -87,6 +90,7 @@ class Mutant:
     # "Suite.Test", whose rule is broken; none for a kernel that dies whatever is tested.
     killed_by: tuple[str, ...] = ()
     kernel: Broken = _REFERENCE
+    lost_in: str = ""  # the phase of the kexec in which a stream is lost; empty: none is
 
     @classmethod
     def read(cls, patch: Path) -> "Mutant":
@@ -97,6 +101,7 @@ class Mutant:
             raise Failure(f"{patch}: has no line 'Subject: ' that says what it breaks")
         options = _OPTIONS.search(text)
         kernel = _KERNEL.search(text)
+        phase = _PHASE.search(text)
         if kernel and kernel[1] not in _BROKEN:
             raise Failure(f"{patch}: Kernel: there is no kernel {kernel[1]}: {', '.join(_BROKEN)}")
         return cls(
@@ -106,6 +111,7 @@ class Mutant:
             tuple(shlex.split(options[1]) if options else ()),
             tuple(name for line in _KILLERS.findall(text) for name in line.split()),
             _BROKEN[kernel[1]] if kernel else _REFERENCE,
+            phase[1] if phase else "",
         )
 
 
@@ -153,6 +159,22 @@ def judge_named(mutant: Mutant, killers: list[str]) -> Fate:
     names = {killer.split(" ", 1)[-1] for killer in killers}
     as_named = not mutant.killed_by or names & set(mutant.killed_by)
     return Fate.KILLED if as_named else Fate.BY_CHANCE
+
+
+def names_phase(mutant: Mutant, results: Iterable[dict[str, Any]]) -> bool:
+    """Whether a killer of the mutant tells in which phase the stream was lost, if one is."""
+    told = [r["notes"].get("stream_lost_in", "") for r in results if r["name"] in mutant.killed_by]
+    return not mutant.lost_in or any(mutant.lost_in in text for text in told)
+
+
+def complained_in(lines: Iterable[dict[str, Any]]) -> list[str]:
+    """The tests in whose halves the kernel complained of itself, by results.jsonl, each once.
+
+    A test that the kernel warned in has noticed, whatever its own verdict.
+    """
+    faults = [line for line in lines if line["event"] == "kernel-fault"]
+    told = [f["test"] for f in faults if f["severity"] != "notice" and f["test"]]
+    return list(dict.fromkeys(told))
 
 
 def check_killers(mutants: Sequence[Mutant], tests: Set[str]) -> None:
@@ -232,6 +254,7 @@ def _try_on(
     faults = kernel_faults(lines)
     doing = last_doing(json_lines(out / "events.jsonl"), json_lines(out / "journal.jsonl"))
     fate, killers = judge(results, doing, faults)
+    killers += [f"KERNEL-FAULT {test}" for test in complained_in(lines)]
     return fate, killers, log
 
 
@@ -257,6 +280,9 @@ def try_mutant(
             killers += noticed
             if killers:
                 fate = judge_named(mutant, killers)
+            results = [r for r in json_lines(out / "results.jsonl") if r["event"] == "result"]
+            if fate is Fate.KILLED and not names_phase(mutant, results):
+                fate = Fate.BY_CHANCE
             if fate is Fate.KILLED:
                 break
     return Trial(

@@ -13,10 +13,12 @@ from carryover_ci.mutants import (
     Mutant,
     Trial,
     check_killers,
+    complained_in,
     idle_tests,
     judge,
     judge_named,
     last_doing,
+    names_phase,
     table,
 )
 from carryover_ci.progress import Progress
@@ -193,6 +195,30 @@ def test_what_the_kernel_complains_of_kills() -> None:
     )
     killers = judge([result("FAIL")], "", ["WARNING: x"])[1]
     assert killers == ["FAIL A.B", "kernel fault: WARNING: x"]
+
+
+def test_a_test_that_the_kernel_complains_in_is_a_killer() -> None:
+    fault = {"event": "kernel-fault", "severity": "fault"}
+    lines = [
+        {"event": "result", "name": "A.B"},
+        {**fault, "test": "A.B"},
+        {**fault, "test": "A.B"},
+        {**fault, "test": ""},
+        {**fault, "test": "C.D", "severity": "notice"},
+    ]
+    assert complained_in(lines) == ["A.B"]
+
+
+def test_where_a_stream_was_lost_has_to_be_told(tmp_path: Path) -> None:
+    patch = tmp_path / "p.patch"
+    patch.write_text("Subject: Breaks\nKilled-by: A.B\nLost-in: kernel init\n\n--- a/x\n")
+    mutant = Mutant.read(patch)
+    told = {"name": "A.B", "notes": {"stream_lost_in": "lost in the phase kernel init, 5 ms"}}
+    assert names_phase(mutant, [told])
+    assert not names_phase(mutant, [{**told, "name": "C.D"}])
+    assert not names_phase(mutant, [{"name": "A.B", "notes": {}}])
+    patch.write_text("Subject: Breaks\nKilled-by: A.B\n\n--- a/x\n")
+    assert names_phase(Mutant.read(patch), [])
 
 
 def test_a_mutant_says_what_it_needs(tmp_path: Path) -> None:

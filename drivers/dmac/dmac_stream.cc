@@ -32,6 +32,7 @@ class DmacStream final : public Stream {
   [[nodiscard]] Result<void> TakeOver(DmaRegion ring, std::chrono::microseconds period) override;
   [[nodiscard]] Result<std::uint64_t> Count() override;
   [[nodiscard]] Result<void> Stop(Deadline deadline) override;
+  [[nodiscard]] Result<void> UseRing(DmaRegion ring) override;
   [[nodiscard]] std::size_t slots() const override { return ring_.size() / sizeof(StreamRecord); }
   [[nodiscard]] std::span<const std::byte> Slot(std::size_t slot) const override {
     return ring_.subspan(slot * sizeof(StreamRecord), sizeof(StreamRecord));
@@ -61,11 +62,7 @@ Result<void> DmacStream::CheckPresent(std::string_view during) {
 
 Result<void> DmacStream::Start(DmaRegion ring, std::chrono::microseconds period,
                                Deadline /*deadline*/) {
-  const std::size_t size = ring.memory.size();
-  if (size == 0 || size % sizeof(StreamRecord) != 0 || size > kMaxRing || ring.iova % 4096 != 0) {
-    return Fail(EINVAL,
-                fmt::format("dmac: a stream's ring of {} bytes at IOVA {:#x}", size, ring.iova));
-  }
+  if (auto used = UseRing(ring); !used) return used;
   if (period.count() <= 0 || period.count() > std::int64_t{kMaxPeriod}) {
     return Fail(EINVAL, fmt::format("dmac: a stream's period of {} us", period.count()));
   }
@@ -73,11 +70,10 @@ Result<void> DmacStream::Start(DmaRegion ring, std::chrono::microseconds period,
   if (Enabled()) return Fail(EBUSY, "dmac: a stream runs already");
   if (auto on = device_.SetBusMaster(true); !on) return on;
   bar_->Write64(StreamBase::kOffset, ring.iova);
-  bar_->Write32(StreamSize::kOffset, static_cast<std::uint32_t>(size));
+  bar_->Write32(StreamSize::kOffset, static_cast<std::uint32_t>(ring.memory.size()));
   bar_->Write32(StreamPeriod::kOffset, static_cast<std::uint32_t>(period.count()));
   DmaWriteBarrier();
   bar_->Write32(StreamControl::kOffset, StreamControl::kEnable);
-  ring_ = ring.memory;
   return {};
 }
 
@@ -90,6 +86,15 @@ Result<void> DmacStream::TakeOver(DmaRegion ring, std::chrono::microseconds peri
                 fmt::format("dmac: the stream at IOVA {:#x} does not run: the device was reset, "
                             "or used since",
                             ring.iova));
+  }
+  return UseRing(ring);
+}
+
+Result<void> DmacStream::UseRing(DmaRegion ring) {
+  const std::size_t size = ring.memory.size();
+  if (size == 0 || size % sizeof(StreamRecord) != 0 || size > kMaxRing || ring.iova % 4096 != 0) {
+    return Fail(EINVAL,
+                fmt::format("dmac: a stream's ring of {} bytes at IOVA {:#x}", size, ring.iova));
   }
   ring_ = ring.memory;
   return {};

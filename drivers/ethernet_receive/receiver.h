@@ -90,6 +90,12 @@ class Receiver final : public FrameReceiver {
     return port_->StopReceive(deadline);
   }
 
+  [[nodiscard]] Result<void> UseRing(DmaRegion memory) override {
+    auto ring = ReceiveRing::In(memory);
+    if (!ring) return std::unexpected(ring.error());
+    ring_ = *ring;
+    return {};
+  }
   [[nodiscard]] std::size_t slots() const override { return ring_.slots(); }
   [[nodiscard]] std::span<const std::byte> Buffer(std::size_t slot) const override {
     return ring_.Buffer(slot);

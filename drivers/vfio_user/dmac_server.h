@@ -35,7 +35,7 @@ class VfioUserServer : public testing::Test {
   static constexpr std::chrono::milliseconds kPatience{500};
   static constexpr std::uint32_t kConfig = VFIO_PCI_CONFIG_REGION_INDEX;
 
-  VfioUserServer() {
+  explicit VfioUserServer(DmaWay way = DmaWay::kAsked) : way_(way) {
     auto log = EventLog::Open(LogPath());
     EXPECT_OK(log);
     log_ = std::move(*log);
@@ -63,7 +63,8 @@ class VfioUserServer : public testing::Test {
   void Serve() {
     Server server(
         std::move(pair_.server),
-        [](ModelHost& host) { return std::make_unique<dmac::DmacModel>(host); }, log_, kPatience);
+        [](ModelHost& host) { return std::make_unique<dmac::DmacModel>(host); }, log_, kPatience,
+        way_);
     while (true) {
       const auto due = server.Step();
       if (!due) {
@@ -133,6 +134,7 @@ class VfioUserServer : public testing::Test {
     return client().Ask(Command::kSetIrqs, FakeClient::Bytes(set), fds);
   }
 
+  DmaWay way_;
   SocketPair pair_;
   std::unique_ptr<FakeClient> client_ = std::make_unique<FakeClient>(std::move(pair_.client));
   EventLog log_;

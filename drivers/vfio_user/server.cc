@@ -67,12 +67,13 @@ bool IsAccessSize(std::size_t offset, std::size_t size) {
 }  // namespace
 
 Server::Server(UniqueFd socket, const MakeModel& make, EventLog& log,
-               std::chrono::nanoseconds patience)
+               std::chrono::nanoseconds patience, DmaWay way)
     : connection_(std::move(socket)),
       log_(log),
       patience_(patience),
       model_(make(*this)),
       config_(model_->identity()) {
+  if (way == DmaWay::kRogue) memory_.emplace();
   log_.Write("connected");
 }
 
@@ -141,9 +142,7 @@ Result<Server::Payload> Server::AnswerTo(Message& request) {
     case Command::kVersion:
       return AnswerVersion(payload);
     case Command::kDmaMap:
-      // Nothing is mapped here: the request is for who does.
-      if (const auto map = ParseDmaMap(payload); !map) return std::unexpected(map.error());
-      return Payload();
+      return AnswerDmaMap(payload, request.fds);
     case Command::kDmaUnmap:
       return AnswerDmaUnmap(payload);
     case Command::kGetInfo:
@@ -188,6 +187,19 @@ Result<Server::Payload> Server::AnswerVersion(std::span<const std::byte> payload
   return answer;
 }
 
+// Of use to a rogue alone.
+Result<Server::Payload> Server::AnswerDmaMap(std::span<const std::byte> payload,
+                                             std::span<const UniqueFd> fds) {
+  const auto map = ParseDmaMap(payload);
+  if (!map) return std::unexpected(map.error());
+  if (memory_ && !fds.empty()) {
+    if (auto mapped = memory_->Map(*map, fds.front()); !mapped) {
+      return std::unexpected(mapped.error());
+    }
+  }
+  return Payload();
+}
+
 // Of a range, in which there may be nothing: QEMU unmaps more than it has mapped.
 Result<Server::Payload> Server::AnswerDmaUnmap(std::span<const std::byte> payload) {
   const auto unmap = ParseDmaUnmap(payload);
@@ -195,6 +207,7 @@ Result<Server::Payload> Server::AnswerDmaUnmap(std::span<const std::byte> payloa
   if ((unmap->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) != 0) {
     return Fail(ENOTSUP, "dirty pages are not tracked");
   }
+  if (memory_) memory_->Unmap(unmap->address, unmap->size);
   Payload answer;
   Append(answer, *unmap);
   return answer;
@@ -418,24 +431,34 @@ bool Server::Succeeded(const Result<bool>& part) {
   return part && *part;
 }
 
-bool Server::DmaRead(Iova iova, std::span<std::byte> to) {
+bool Server::AskRead(Iova iova, std::span<std::byte> to) {
   bool ok = true;
   for (std::size_t done = 0; ok && done < to.size();) {
     const auto part = to.subspan(done, std::min(max_transfer_, to.size() - done));
     ok = Succeeded(ReadPart({.address = iova + done, .count = part.size()}, part));
     done += part.size();
   }
-  log_.Write("dma", {{"write", false}, {"address", iova}, {"length", to.size()}, {"ok", ok}});
   return ok;
 }
 
-bool Server::DmaWrite(Iova iova, std::span<const std::byte> from) {
+bool Server::AskWrite(Iova iova, std::span<const std::byte> from) {
   bool ok = true;
   for (std::size_t done = 0; ok && done < from.size();) {
     const auto part = from.subspan(done, std::min(max_transfer_, from.size() - done));
     ok = Succeeded(WritePart({.address = iova + done, .count = part.size()}, part));
     done += part.size();
   }
+  return ok;
+}
+
+bool Server::DmaRead(Iova iova, std::span<std::byte> to) {
+  const bool ok = memory_ ? memory_->Read(iova, to) : AskRead(iova, to);
+  log_.Write("dma", {{"write", false}, {"address", iova}, {"length", to.size()}, {"ok", ok}});
+  return ok;
+}
+
+bool Server::DmaWrite(Iova iova, std::span<const std::byte> from) {
+  const bool ok = memory_ ? memory_->Write(iova, from) : AskWrite(iova, from);
   log_.Write("dma", {{"write", true}, {"address", iova}, {"length", from.size()}, {"ok", ok}});
   return ok;
 }

@@ -5,6 +5,8 @@
 // The model's DMA goes to QEMU in messages, which translates and checks it like that of any device:
 // IOMMU and bus master are QEMU's. A processor waits for the answer to an access while QEMU can do
 // no DMA: accesses are answered at once, also while the model waits for DMA.
+//
+// A rogue's DMA goes into the guest's memory itself, past all that (guest_memory.h).
 #pragma once
 
 #include <functional>
@@ -17,12 +19,16 @@
 #include "drivers/vfio_user/config_space.h"
 #include "drivers/vfio_user/connection.h"
 #include "drivers/vfio_user/event_log.h"
+#include "drivers/vfio_user/guest_memory.h"
 #include "drivers/vfio_user/request.h"
 
 namespace carryover::vfio_user {
 
 // Makes a model in this slot.
 using MakeModel = std::function<std::unique_ptr<DeviceModel>(ModelHost&)>;
+
+// How DMA is done.
+enum class DmaWay : std::uint8_t { kAsked, kRogue };
 
 class Server final : private ModelHost {
  public:
@@ -31,7 +37,7 @@ class Server final : private ModelHost {
   // A new device, as after power-on, on this connection. `log` outlives it. `patience`: longest
   // that the other side may take for a message that it has begun, or for an answer.
   Server(UniqueFd socket, const MakeModel& make, EventLog& log,
-         std::chrono::nanoseconds patience = kPatience);
+         std::chrono::nanoseconds patience = kPatience, DmaWay way = DmaWay::kAsked);
 
   // Does what there is to do now, or a part of it if there is much. It is to be called again when
   // fd() is readable, when this time has come, and when the model's faults were changed. Errors,
@@ -58,7 +64,9 @@ class Server final : private ModelHost {
   using Payload = std::vector<std::byte>;
   [[nodiscard]] Result<Payload> AnswerTo(Message& request);
   [[nodiscard]] Result<Payload> AnswerVersion(std::span<const std::byte> payload);
-  [[nodiscard]] static Result<Payload> AnswerDmaUnmap(std::span<const std::byte> payload);
+  [[nodiscard]] Result<Payload> AnswerDmaMap(std::span<const std::byte> payload,
+                                             std::span<const UniqueFd> fds);
+  [[nodiscard]] Result<Payload> AnswerDmaUnmap(std::span<const std::byte> payload);
   [[nodiscard]] static Result<Payload> AnswerInfo(std::span<const std::byte> payload);
   [[nodiscard]] Result<Payload> AnswerRegionInfo(std::span<const std::byte> payload) const;
   [[nodiscard]] Result<Payload> AnswerIrqInfo(std::span<const std::byte> payload) const;
@@ -80,6 +88,9 @@ class Server final : private ModelHost {
   // Of at most max_transfer_ bytes. False if refused.
   [[nodiscard]] Result<bool> ReadPart(const DmaAccess& access, std::span<std::byte> to);
   [[nodiscard]] Result<bool> WritePart(const DmaAccess& access, std::span<const std::byte> from);
+  // By such requests, in parts. False if refused.
+  [[nodiscard]] bool AskRead(Iova iova, std::span<std::byte> to);
+  [[nodiscard]] bool AskWrite(Iova iova, std::span<const std::byte> from);
   // False also if the connection has failed: failure_ is the error, and all DMA fails from now on.
   [[nodiscard]] bool Succeeded(const Result<bool>& part);
   void LogViolations();
@@ -89,6 +100,7 @@ class Server final : private ModelHost {
   std::chrono::nanoseconds patience_;
   std::unique_ptr<DeviceModel> model_;
   ConfigSpace config_;
+  std::optional<GuestMemory> memory_;  // of a rogue
   std::map<std::pair<InterruptKind, unsigned>, UniqueFd> vectors_;
   bool agreed_ = false;  // on a version
   std::size_t max_transfer_ = kMaxTransfer;

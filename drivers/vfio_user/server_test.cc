@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "drivers/access/event_wait.h"
 #include "drivers/vfio_user/dmac_server.h"
@@ -223,6 +225,47 @@ TEST_F(VfioUserServer, TakesAnyUnmap) {
   const Message reply = client().Ask(Command::kDmaUnmap, FakeClient::Bytes(unmap));
   EXPECT_EQ(reply.header.flags & Header::kError, 0U);
   EXPECT_EQ(reply.payload, FakeClient::Bytes(unmap));
+}
+
+class VfioUserRogue : public VfioUserServer {
+ protected:
+  static constexpr std::uint64_t kSize = 4096;
+
+  VfioUserRogue() : VfioUserServer(DmaWay::kRogue), memory_(memfd_create("guest", MFD_CLOEXEC)) {
+    EXPECT_EQ(ftruncate(memory_.get(), kSize), 0);
+  }
+  [[nodiscard]] std::uint64_t Word() const {
+    std::uint64_t word = 0;
+    EXPECT_EQ(pread(memory_.get(), &word, sizeof(word), 0), ssize_t{sizeof(word)});
+    return word;
+  }
+  // Until it has become another.
+  void AwaitWrite() const {
+    const std::uint64_t before = Word();
+    const auto end = Deadline::After(std::chrono::seconds(10));
+    while (Word() == before && !end.Passed()) std::this_thread::sleep_for(milliseconds(1));
+    EXPECT_NE(Word(), before);
+  }
+
+  UniqueFd memory_;
+};
+
+// Bus master is off, and the client is not asked.
+TEST_F(VfioUserRogue, WritesWhatIsMappedUntilItIsUnmapped) {
+  constexpr std::uint64_t kAt = 0x7000;
+  client().WriteRegion(0, FaultAddress::kOffset, 8, kAt);
+  client().WriteRegion(0, Faults::kOffset, 4, Faults::kRogue);
+  const DmaMap map{
+      .argsz = sizeof(DmaMap), .flags = VFIO_DMA_MAP_FLAG_READ, .address = kAt, .size = kSize};
+  const int fd = memory_.get();
+  (void)client().Ask(Command::kDmaMap, FakeClient::Bytes(map), {&fd, 1});
+  ASSERT_NO_FATAL_FAILURE(AwaitWrite());
+  const DmaUnmap unmap{.argsz = sizeof(DmaUnmap), .address = kAt, .size = kSize};
+  (void)client().Ask(Command::kDmaUnmap, FakeClient::Bytes(unmap));
+  const std::uint64_t last = Word();
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(Word(), last);
+  EXPECT_EQ(client().dma_requests(), 0U);
 }
 
 }  // namespace

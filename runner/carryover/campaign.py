@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 
 from carryover import journal
@@ -25,6 +26,7 @@ from carryover.restore import words_of
 from carryover.results import RunOutput
 from carryover.resume import NOTHING_KEPT, Kept
 from carryover.strategy import KexecStrategy
+from carryover.stream_phase import lost_in
 from carryover.verdict import TestResult, Verdict
 from carryover.vmlinux import Vmlinux
 
@@ -96,6 +98,7 @@ class Campaign:
             if not tests:
                 return
             for result in self._blame.batch(batch):
+                self._tell_where_it_was_lost(result)
                 self._output.result(result, infos[result.name])
                 self.results.append(result)
                 self._display.verdict(result)
@@ -124,6 +127,15 @@ class Campaign:
             self.left = f"the target may not be in its own kernel: {error}"
         except KeyboardInterrupt:
             self.left = "interrupted while the target was to boot its own kernel: it may not have"
+
+    def _tell_where_it_was_lost(self, result: TestResult) -> None:
+        """Of a stream. The clock of the bench's devices is ours."""
+        is_ours = self._strategy.machine.is_ours
+        wall_less_device = time.time() - time.monotonic() if is_ours else None
+        where = lost_in(result.notes, self._output.marks, wall_less_device)
+        if where and result.verdict is not Verdict.PASS:
+            result.reason = f"{result.reason}; {where}"
+            result.notes["stream_lost_in"] = where
 
     def _decided(self) -> set[str]:
         return {result.name for result in self.results}

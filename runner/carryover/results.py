@@ -101,6 +101,7 @@ class RunOutput:
         self._has_ended = False
         self.closed_left_over = ""
         self.aside: Path | None = None
+        self.marks: list[Mark] = []  # those of this run so far
         self.kept = NOTHING_KEPT
         try:
             if resume:
@@ -182,6 +183,7 @@ class RunOutput:
 
     def mark(self, mark: Mark) -> None:
         """A step of the timeline. One that comes after the end of the run is none of it."""
+        self.marks.append(mark)
         self._record({"event": "mark", **mark.as_dict()}, is_precious=False)
 
     def target_record(self, record: TargetRecord) -> None:

@@ -56,7 +56,7 @@ class Program {
       if (wanted[2].revents != 0 && !server_) {
         UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
         if (!socket.valid()) return FailErrno("accept");
-        server_.emplace(std::move(socket), model_.make, log_);
+        server_.emplace(std::move(socket), model_.make, log_, Server::kPatience, model_.way);
         server_->model().SetBandwidth(bandwidth_);
       }
     }

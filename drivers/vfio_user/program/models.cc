@@ -27,6 +27,7 @@ std::span<const NamedModel> Models() {
       NamedModel{.name = "edu", .make = Make<edu::EduModel>},
       NamedModel{.name = "idle", .make = Make<IdleModel>},
       NamedModel{.name = "ioat", .make = Make<ioat::IoatModel>},
+      NamedModel{.name = "rogue", .make = Make<dmac::DmacModel>, .way = DmaWay::kRogue},
   };
   return kModels;
 }

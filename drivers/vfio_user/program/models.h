@@ -11,8 +11,9 @@
 namespace carryover::vfio_user {
 
 struct NamedModel {
-  std::string_view name;  // of its driver; "idle" has none
+  std::string_view name;  // of its driver; "idle" has none, "rogue" is a dmac
   std::unique_ptr<DeviceModel> (*make)(ModelHost&);
+  DmaWay way = DmaWay::kAsked;
 };
 
 [[nodiscard]] std::span<const NamedModel> Models();

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A stream that the harness gives too little room, so that its verdict is proved on a real kernel.
+// Selected only with --hidden.
+#include <gtest/gtest.h>
+
+#include "fixtures/stream/stream_continuity.h"
+
+namespace carryover {
+namespace {
+
+constexpr unsigned kDevice = 1;  // of dmac: whose file no other test hands over
+constexpr unsigned kFedNic = 1;
+
+class HiddenRing : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{
+      .claim = Claim::kStream, .driver = "dmac", .devices = kDevice + 1};
+
+ protected:
+  HiddenRing() : StreamContinuity("dmac", kDevice) {}
+};
+
+CONTINUITY_TEST(HiddenRing, HasTooSmallARing, StreamCarried,
+                "A ring that has gone around by the time that it is looked at")
+ARM(HiddenRing, HasTooSmallARing) { ArmStream(128, std::chrono::microseconds(1000), record); }
+VERIFY(HiddenRing, HasTooSmallARing) { VerifyStream(record); }
+
+class HiddenFrames : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{
+      .claim = Claim::kStream, .driver = "igb", .devices = kFedNic + 1};
+
+ protected:
+  HiddenFrames() : StreamContinuity("igb", kFedNic) {}
+};
+
+CONTINUITY_TEST(HiddenFrames, HaveTooSmallARing, StreamCarried,
+                "A receive ring that is full by the time that it is looked at")
+ARM(HiddenFrames, HaveTooSmallARing) { ArmStream(2048, std::chrono::microseconds(0), record); }
+VERIFY(HiddenFrames, HaveTooSmallARing) { VerifyStream(record); }
+
+}  // namespace
+}  // namespace carryover

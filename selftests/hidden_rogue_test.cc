@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A rogue device (carryover-model --device rogue) writes on when bus master is off, into whatever
+// is where it writes: that the suite catches it is proved on a real kernel, which turns translation
+// off at a kexec. Selected only with --hidden.
+#include <gtest/gtest.h>
+
+#include "drivers/access/result_matchers.h"
+#include "drivers/dmac/registers.h"
+#include "fixtures/dma/dma_continuity.h"
+
+namespace carryover {
+namespace {
+
+using dmac::Faults;
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kVictim = 5;  // of a memory's pages
+
+class HiddenRogue : public DmaContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{.claim = Claim::kMemory, .driver = "dmac"};
+
+ protected:
+  HiddenRogue() : DmaContinuity("dmac") {}
+
+  // The device writes to that physical address as soon as it can: an IOVA that is not mapped, until
+  // translation is off.
+  void WriteTo(std::uint64_t physical) {
+    ASSERT_OK_AND_ASSIGN(Mmio* const bar, dma().device().pci().Bar(0));
+    bar->Write64(dmac::FaultAddress::kOffset, physical);
+    bar->Write32(Faults::kOffset, Faults::kRogue);
+  }
+};
+
+CONTINUITY_TEST(HiddenRogue, WritesIntoPreservedMemory, PatternRecord,
+                "A page of preserved memory is a canary, where a rogue writes during the kexec")
+ARM(HiddenRogue, WritesIntoPreservedMemory) {
+  ASSERT_OK_AND_ASSIGN(const DmaMemory memory, MakeMemory(16 * kPage, PageKind::kBase));
+  ASSERT_NO_FATAL_FAILURE(PreservePattern(memory, record));
+  WriteTo(record.first_pages.at(kVictim) * kPage);
+}
+VERIFY(HiddenRogue, WritesIntoPreservedMemory) { VerifyPattern(record); }
+
+}  // namespace
+}  // namespace carryover
