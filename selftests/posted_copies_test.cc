@@ -35,7 +35,7 @@ class IoatChain : public PostedCopiesContinuity {
   IoatChain()
       : PostedCopiesContinuity(
             "ioat", kOfPosted,
-            {.slots = {.count = 4064, .bytes = 1024}, .group = 32, .begun = 64, .again = 128}) {}
+            {.slots = {.count = 4064, .bytes = 256}, .group = 32, .begun = 64, .again = 128}) {}
 };
 
 CONTINUITY_TEST(IoatChain, IsDoneAcrossTheKexec, PostedCopiesRecord,
@@ -53,7 +53,7 @@ class DsaBatches : public PostedCopiesContinuity {
   DsaBatches()
       : PostedCopiesContinuity(
             "dsa", kOfPosted,
-            {.slots = {.count = 2048, .bytes = 2048}, .group = 64, .begun = 64, .again = 128}) {}
+            {.slots = {.count = 2048, .bytes = 512}, .group = 64, .begun = 64, .again = 128}) {}
 };
 
 CONTINUITY_TEST(DsaBatches, AreDoneAcrossTheKexec, PostedCopiesRecord,

@@ -128,11 +128,17 @@ TEST_P(DriverConformance, HandsOverWhatIsPosted) {
       const auto copies = Batch(5, 100);
       for (const DmaCopy& copy : copies) ASSERT_OK(CopyOne(copy));
       if (before != 0) device_->LetThrough(before);
+      ASSERT_OK_AND_ASSIGN(const std::size_t posted, driver_->Poll());
       ASSERT_OK(driver_->Save());
       if (behind != 0) device_->LetThrough(behind);
       driver_ = MakeDriver();
       ASSERT_OK(driver_->Attach(arena_->region()));
-      ASSERT_OK(driver_->Poll());
+      ASSERT_OK_AND_ASSIGN(const std::size_t left, driver_->Poll());
+      if (behind == 0) {
+        EXPECT_EQ(left, posted);
+      } else {
+        EXPECT_LE(left, posted);
+      }
       device_->SetHung(false);
       ASSERT_OK(driver_->Wait(Soon()));
       Expect(copies);

@@ -8,7 +8,7 @@
 namespace carryover {
 namespace {
 
-constexpr std::chrono::milliseconds kCatchUp{20};
+constexpr std::chrono::seconds kCatchUp{1};
 
 void Put(std::vector<std::uint8_t>& config, std::size_t offset, std::uint32_t value,
          std::size_t size) {

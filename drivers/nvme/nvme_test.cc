@@ -282,7 +282,7 @@ TEST_F(NvmePhantoms, MoreThanWerePostedAreNotTakenOver) {
 }
 
 TEST_F(NvmePhantoms, CommandsPostedSinceAreNotTakenOver) {
-  rings().copy_sq.at(2 * kPosted) = rings().copy_sq.at(0);
+  rings().copy_sq.at(std::size_t{2} * kPosted) = rings().copy_sq.at(0);
   EXPECT_THAT(driver_->Attach(arena_.region()), FailsWith(EIO));
 }
 

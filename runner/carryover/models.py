@@ -36,7 +36,7 @@ class DeviceModels:
     Args:
         program: ``carryover-model``.
         models: Which device, by the name of its socket. Options of ``carryover-model`` may follow:
-            ``ioat,bandwidth=262144``.
+            ``ioat,bandwidth=51200``.
         logs: Folder for what they log, NAME.jsonl, and what they complain of, NAME.log.
     """
 
