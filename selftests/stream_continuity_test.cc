@@ -84,19 +84,20 @@ CONTINUITY_TEST(
     IgbStream, GoesOn, StreamCarried,
     "A NIC receives what comes from the cable across the kexec, with nobody driving it: "
     "every frame is in its ring once, in order, whole")
-ARM(IgbStream, GoesOn) { ArmStream(32 * kKi, kOfThePeer, record); }
+ARM(IgbStream, GoesOn) { ArmStream(64 * kKi, kOfThePeer, record); }
 VERIFY(IgbStream, GoesOn) { VerifyStream(record); }
 
 class E1000eStream : public StreamContinuity {
  public:
-  static constexpr ContinuityTraits kTraits{.claim = Claim::kStream, .driver = "e1000e"};
+  static constexpr ContinuityTraits kTraits{
+      .claim = Claim::kStream, .driver = "e1000e", .devices = kOfNic + 1};
 
  protected:
-  E1000eStream() : StreamContinuity("e1000e", 0) {}
+  E1000eStream() : StreamContinuity("e1000e", kOfNic) {}
 };
 
 CONTINUITY_TEST(E1000eStream, GoesOn, StreamCarried, "The same with the ring of an 82574")
-ARM(E1000eStream, GoesOn) { ArmStream(32 * kKi, kOfThePeer, record); }
+ARM(E1000eStream, GoesOn) { ArmStream(64 * kKi, kOfThePeer, record); }
 VERIFY(E1000eStream, GoesOn) { VerifyStream(record); }
 
 class DmacMapping : public FileContinuity {

@@ -86,48 +86,6 @@ ARM(StreamBeforeRefusal, GoesOnThroughBothKexecs) {
 }
 VERIFY(StreamBeforeRefusal, GoesOnThroughBothKexecs) { VerifyStream(record); }
 
-class StreamUnderPressure : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{.claim = Claim::kStream,
-                                            .driver = "dmac",
-                                            .devices = kOfPressure + 1,
-                                            .time_limit = std::chrono::seconds(90)};
-
- protected:
-  StreamUnderPressure() : StreamContinuity("dmac", kOfPressure) {}
-};
-
-// Reads a disk through the page cache, which then lets go of it.
-void ChurnPageCache(const UniqueFd& disk) {
-  std::vector<std::byte> buffer(std::size_t{1} << 20);
-  for (off_t at = 0; at < off_t{16} << 20; at += static_cast<off_t>(buffer.size())) {
-    if (pread(disk.get(), buffer.data(), buffer.size(), at) <= 0) break;
-  }
-  (void)posix_fadvise(disk.get(), 0, 0, POSIX_FADV_DONTNEED);
-}
-
-CONTINUITY_TEST(StreamUnderPressure, GoesOn, StreamCarried,
-                "A stream loses nothing while nine tenths of the incoming kernel's free memory are "
-                "taken and written, from before its file is retrieved until it is stopped, and it "
-                "writes nothing there")
-ARM(StreamUnderPressure, GoesOn) { ArmStream(kSlots, kPeriod, record); }
-VERIFY(StreamUnderPressure, GoesOn) {
-  constexpr double kShare = 0.9;
-  std::optional<UniqueFd> disk;
-  std::optional<InFlight> cache;
-  if (const auto native = DiskBesideListed()) {
-    disk.emplace(open(native->node.c_str(), O_RDONLY | O_CLOEXEC));
-    cache.emplace([&] { ChurnPageCache(*disk); });
-  }
-  ASSERT_OK_AND_ASSIGN(const auto pressure, MemoryPressure::Begin(kShare));
-  VerifyStream(record);
-  EXPECT_EQ(pressure->CountDamagedPages(), 0U) << "somebody wrote into memory that he had not";
-  EXPECT_GT(pressure->churned(), 0U);
-  RecordProperty("pressure_mib", std::to_string(pressure->size() >> 20));
-  RecordProperty("pressure_churned", std::to_string(pressure->churned()));
-  RecordProperty("page_cache_churned", std::to_string(cache ? cache->times() : 0));
-}
-
 struct BesideDiskRecord {
   ManyStreamsCarried streams;
   std::uint64_t disk_hash;
@@ -180,6 +138,48 @@ class EightStreams : public StreamsBesideDisk<kOfEight, 8> {};
 CONTINUITY_TEST(EightStreams, GoOnBesideABusyDisk, BesideDiskRecord, "The same with eight devices")
 ARM(EightStreams, GoOnBesideABusyDisk) { ArmBesideDisk(record); }
 VERIFY(EightStreams, GoOnBesideABusyDisk) { VerifyBesideDisk(record); }
+
+class StreamUnderPressure : public StreamContinuity {
+ public:
+  static constexpr ContinuityTraits kTraits{.claim = Claim::kStream,
+                                            .driver = "dmac",
+                                            .devices = kOfPressure + 1,
+                                            .time_limit = std::chrono::seconds(90)};
+
+ protected:
+  StreamUnderPressure() : StreamContinuity("dmac", kOfPressure) {}
+};
+
+// Reads a disk through the page cache, which then lets go of it.
+void ChurnPageCache(const UniqueFd& disk) {
+  std::vector<std::byte> buffer(std::size_t{1} << 20);
+  for (off_t at = 0; at < off_t{16} << 20; at += static_cast<off_t>(buffer.size())) {
+    if (pread(disk.get(), buffer.data(), buffer.size(), at) <= 0) break;
+  }
+  (void)posix_fadvise(disk.get(), 0, 0, POSIX_FADV_DONTNEED);
+}
+
+CONTINUITY_TEST(StreamUnderPressure, GoesOn, StreamCarried,
+                "A stream loses nothing while nine tenths of the incoming kernel's free memory are "
+                "taken and written, from before its file is retrieved until it is stopped, and it "
+                "writes nothing there")
+ARM(StreamUnderPressure, GoesOn) { ArmStream(kSlots, kPeriod, record); }
+VERIFY(StreamUnderPressure, GoesOn) {
+  constexpr double kShare = 0.9;
+  std::optional<UniqueFd> disk;
+  std::optional<InFlight> cache;
+  if (const auto native = DiskBesideListed()) {
+    disk.emplace(open(native->node.c_str(), O_RDONLY | O_CLOEXEC));
+    cache.emplace([&] { ChurnPageCache(*disk); });
+  }
+  ASSERT_OK_AND_ASSIGN(const auto pressure, MemoryPressure::Begin(kShare));
+  VerifyStream(record);
+  EXPECT_EQ(pressure->CountDamagedPages(), 0U) << "somebody wrote into memory that he had not";
+  EXPECT_GT(pressure->churned(), 0U);
+  RecordProperty("pressure_mib", std::to_string(pressure->size() >> 20));
+  RecordProperty("pressure_churned", std::to_string(pressure->churned()));
+  RecordProperty("page_cache_churned", std::to_string(cache ? cache->times() : 0));
+}
 
 }  // namespace
 }  // namespace carryover

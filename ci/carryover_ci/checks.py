@@ -244,7 +244,8 @@ def _main() -> None:
     _bench(table, "reference", "--reference")
     _bench(table, "bridges", "--reference", *_BRIDGES)
     # What is not about streams is tested on the kernels before.
-    selected = [] if arguments.full else ["-k", "Stream or DmacMapping or IgbContinuity"]
+    streams = "Stream or Mapping or Domain or Ioat or Dsa or Nvme or IgbContinuity"
+    selected = [] if arguments.full else ["-k", streams]
     _bench(table, "stream", "--stream", *selected)
     jobs = str(min(2, os.cpu_count() or 1))
     runs = "20" if arguments.full else "1"

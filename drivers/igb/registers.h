@@ -225,7 +225,8 @@ struct SwFwSync {
 // descriptors, section 7.1.4.4).
 inline constexpr std::size_t kRingAlignment = 128;
 inline constexpr std::size_t kRingMaxBytes = 65536;
-// QEMU takes all of RDLEN's field (19:7), and heads and tails of 16 bits.
-inline constexpr std::size_t kEmulatedRingMaxBytes = 524288;
+// QEMU takes all of RDLEN's field (19:7), and heads and tails of 16 bits: 65280 descriptors, in
+// whole pages.
+inline constexpr std::size_t kEmulatedRingMaxBytes = 1044480;
 
 }  // namespace carryover::igb
