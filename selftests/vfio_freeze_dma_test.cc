@@ -51,7 +51,7 @@ class CopyStream {
         source_(std::move(source)),
         destination_(std::move(destination)),
         memory_(std::move(journal)),
-        journal_(new (memory_.address()) Journal{}) {}
+        journal_(new(memory_.address()) Journal{}) {}
 
   [[nodiscard]] const GuardedMemory& source() const { return source_; }
   [[nodiscard]] const GuardedMemory& destination() const { return destination_; }

@@ -90,7 +90,7 @@ struct Itr {
   static constexpr std::size_t kOffset = 0x00c4;
   static constexpr std::uint32_t kLongest = 0xffff;
   static constexpr unsigned kUnitNanoseconds = 256;
-};              // throttle: least time between two messages
+};  // throttle: least time between two messages
 struct Cause {  // bits of ICR, ICS, IMS and IMC
   static constexpr std::uint32_t kTxWrittenBack = Bit(0);
   static constexpr std::uint32_t kLinkStatusChange = Bit(2);

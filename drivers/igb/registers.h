@@ -151,7 +151,7 @@ struct Rxcsum {
 };
 struct Rlpml {
   static constexpr std::size_t kOffset = 0x5004;
-};            // longest frame, with CRC
+};  // longest frame, with CRC
 struct Mta {  // 8.10.14, 128 words
   static constexpr std::size_t kOffset = 0x5200;
   static constexpr std::size_t kWords = 128;
