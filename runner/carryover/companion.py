@@ -15,7 +15,8 @@ from carryover.errors import BadInput, Infrastructure
 
 _READY_LIMIT = 10.0
 _END_LIMIT = 5.0
-_NOT_USED_RIGHT = 2  # exit status of a program whose options are wrong
+# Exit statuses: of a program whose options are wrong, and of setpriv that cannot run it.
+_NOT_USED_RIGHT = (2, 126, 127)
 
 
 class Companion:
@@ -59,7 +60,7 @@ class Companion:
             self._child.wait()
             self._close()
             why = log.read_text(errors="replace").strip() or "it does not say that it is ready"
-            refused = self._child.returncode == _NOT_USED_RIGHT
+            refused = self._child.returncode in _NOT_USED_RIGHT
             kind: type[Exception] = BadInput if refused else Infrastructure
             raise kind(f"{name} does not start: {why}")
         self._waiter = threading.Thread(target=self._wait, name=name, daemon=True)
@@ -70,9 +71,10 @@ class Companion:
         return self._child.pid
 
     def ask_to_end(self) -> None:
-        """By SIGTERM; end() waits for it."""
-        self._ending = True
-        self._child.terminate()
+        """By SIGTERM, once; end() waits for it."""
+        if not self._ending:
+            self._ending = True
+            self._child.terminate()
 
     def end(self) -> int:
         """Returns its exit status; negative if a signal ended it."""

@@ -128,6 +128,6 @@ def test_one_that_does_not_start_says_why(program: str, tmp_path: Path) -> None:
 
 def test_a_program_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     models = DeviceModels(str(tmp_path / "none"), {"first": "dmac"}, tmp_path / "logs")
-    with pytest.raises((BadInput, Infrastructure)):
+    with pytest.raises(BadInput, match="none: No such file"):
         models.start(Watch())
     models.close()

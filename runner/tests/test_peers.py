@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Traffic peers as processes, and what an environment may say of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carryover.errors import BadInput, Infrastructure
+from carryover.observation import Watch
+from carryover.peers import TrafficPeers, peer_settings
+
+TO = "02:00:00:82:75:77"
+
+# Notes its words, says that it is ready, and writes a report when it is ended: by its rate, a peer
+# that held it, did not, or cannot begin.
+PROGRAM = """#!/usr/bin/env python3
+import json, signal, sys
+words = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+rate = float(words["--rate"])
+if rate == 3:
+    sys.stderr.write("eth1 is the default route: choose another interface\\n")
+    sys.exit(3)
+def end(signum, frame):
+    report = {"rate_hz": rate, "achieved_hz": rate - 1.5, "held": rate != 1000}
+    report["worst_second"] = {"second": 7, "offered": int(rate) - 79}
+    report["words"] = words
+    with open(words["--report"], "w") as file:
+        json.dump(report, file)
+    sys.exit(1 if rate == 1000 else 0)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> str:
+    path = tmp_path / "peer"
+    path.write_text(PROGRAM)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.fixture
+def started(program: str, tmp_path: Path) -> Iterator[tuple[TrafficPeers, Watch]]:
+    peers = TrafficPeers(
+        program,
+        peer_settings({"first": {"to": TO, "rate": 40, "size": 128}, "second": {"to": TO}}),
+        tmp_path / "logs",
+    )
+    watch = Watch()
+    peers.start(watch)
+    yield peers, watch
+    peers.close()
+
+
+def _words(tmp_path: Path, name: str) -> dict[str, str]:
+    report: dict[str, Any] = json.loads((tmp_path / "logs" / f"{name}.json").read_text())
+    words: dict[str, str] = report["words"]
+    return words
+
+
+def test_each_is_told_what_to_send(started: tuple[TrafficPeers, Watch], tmp_path: Path) -> None:
+    peers, _ = started
+    folder = peers.folder
+    peers.close()
+    assert not folder.exists()
+    words = _words(tmp_path, "first")
+    assert words["--to"] == TO
+    assert words["--rate"] == "40"
+    assert words["--size"] == "128"
+    assert words["--unix-stream-listen"] == str(folder / "first")
+    assert _words(tmp_path, "second")["--rate"] == "1000"
+
+
+def test_a_rate_that_was_not_held_is_told_with_what_was(
+    started: tuple[TrafficPeers, Watch],
+) -> None:
+    peers, _ = started
+    assert peers.notes == []
+    peers.close()
+    assert peers.notes == [
+        "traffic peer second did not hold 1000 frames a second: 921 in second 7, 998.5 on average; "
+        "no frame was skipped for that, they came late"
+    ]
+
+
+def test_one_that_dies_is_trouble_of_the_harness(
+    started: tuple[TrafficPeers, Watch],
+) -> None:
+    peers, watch = started
+    os.kill(peers._running["second"].pid, signal.SIGKILL)
+    with pytest.raises(Infrastructure, match=r"traffic peer second was killed by signal 9"):
+        watch.next(time.monotonic() + 5)
+
+
+def test_one_that_cannot_begin_says_why(program: str, tmp_path: Path) -> None:
+    settings = peer_settings({"nic": {"to": TO, "rate": 3, "interface": "eth1"}})
+    peers = TrafficPeers(program, settings, tmp_path / "logs")
+    with pytest.raises(
+        Infrastructure, match="traffic peer nic does not start: eth1 is the default"
+    ):
+        peers.start(Watch())
+    peers.close()
+
+
+def test_an_interface_is_used_instead_of_a_socket(program: str, tmp_path: Path) -> None:
+    settings = peer_settings({"nic": {"to": TO, "interface": "eth1"}})
+    peers = TrafficPeers(program, settings, tmp_path / "logs")
+    command = peers.command("nic", settings["nic"])
+    assert command[command.index("--interface") + 1] == "eth1"
+    assert "--unix-stream-listen" not in command
+    peers.close()
+
+
+def test_a_program_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
+    settings = peer_settings({"nic": {"to": TO}})
+    peers = TrafficPeers(str(tmp_path / "none"), settings, tmp_path / "logs")
+    with pytest.raises(BadInput, match=r"traffic peer nic.*/none: No such file"):
+        peers.start(Watch())
+    peers.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ({}, "to"),
+        ({"to": "02:00"}, "to"),
+        ({"to": TO, "rate": 0}, "rate"),
+        ({"to": TO, "rate": "fast"}, "rate"),
+        ({"to": TO, "size": 20}, "size"),
+        ({"to": TO, "speed": 5}, "speed"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(words: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=rf"peers: nic: .*{complaint}"):
+        peer_settings({"nic": words})
