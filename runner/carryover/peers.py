@@ -64,7 +64,13 @@ def peer_settings(peers: Mapping[str, Any]) -> dict[str, PeerSettings]:
         ValueError: It is none, or a value is out of range.
     """
     settings = {}
+    known = [field.name for field in attr.fields(PeerSettings)]
     for name, words in peers.items():
+        if unknown := set(words) - set(known):
+            raise ValueError(
+                f"peers: {name}: there is no {', '.join(sorted(unknown))}; there are "
+                f"{', '.join(known)}"
+            )
         try:
             settings[name] = PeerSettings(**words)
         except (TypeError, ValueError) as error:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from labgrid import Target
 
 from carryover.errors import BadInput, Infrastructure
+from carryover.lab_machine import LabMachineDriver
 from carryover.observation import Watch
 from carryover.peers import TrafficPeers, peer_settings
 
@@ -139,9 +141,18 @@ def test_a_program_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
         ({"to": TO, "rate": 0}, "rate"),
         ({"to": TO, "rate": "fast"}, "rate"),
         ({"to": TO, "size": 20}, "size"),
-        ({"to": TO, "speed": 5}, "speed"),
+        ({"to": TO, "speed": 5}, "no speed; there are to, rate, size, interface"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(words: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=rf"peers: nic: .*{complaint}"):
         peer_settings({"nic": words})
+
+
+def test_a_lab_has_no_sockets_of_qemu() -> None:
+    with pytest.raises(ValueError, match="peers: nic: 'interface' is missing"):
+        LabMachineDriver(Target("main"), "machine", peers={"nic": {"to": TO}})
+    driver = LabMachineDriver(
+        Target("main"), "machine", peers={"nic": {"to": TO, "interface": "eth1"}}
+    )
+    assert driver.peers["nic"].interface == "eth1"
