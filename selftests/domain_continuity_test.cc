@@ -22,7 +22,7 @@ constexpr std::size_t kPayload = 65536;
 constexpr unsigned kOfDomain = 2;
 
 constexpr Iova kRegion = 64 * kMiB;
-constexpr Iova kDomain = 16 * 1024 * kMiB;
+constexpr Iova kDomain = Iova{16} * 1024 * kMiB;
 
 // The same memory, mapped that often side by side: of no 2 MiB can the kernel make one page.
 constexpr std::size_t kChunk = kMiB;

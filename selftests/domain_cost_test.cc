@@ -81,8 +81,9 @@ class DomainCost : public FreezeTest {
       best = std::min(best, refusal.took);
     }
     RecordProperty(fmt::format("{}_{}_mib_us", name, size / kMiB), std::to_string(best.count()));
-    costs.push_back({.size = static_cast<double>(size / bytes_of_table),
-                     .cost = static_cast<double>(best.count())});
+    const std::size_t tables = size / bytes_of_table;
+    costs.push_back(
+        {.size = static_cast<double>(tables), .cost = static_cast<double>(best.count())});
   }
 
   static constexpr std::uint64_t kRefuser = 2;

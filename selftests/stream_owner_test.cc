@@ -22,6 +22,9 @@ class StreamOwner : public StreamContinuity {
  protected:
   StreamOwner() : StreamContinuity("dmac", kOfOwner) {}
 
+  // What the owner does.
+  void PreserveAsOwner() { StreamContinuity::PreserveDevice(); }
+
   // This process holds the sessions, and puts the device back; it never opens it.
   void PreserveDevice() override {
     ASSERT_OK(Devices::Get().Bind(driver_name(), device_index()));
@@ -36,7 +39,7 @@ CONTINUITY_TEST(StreamOwner, IsDeadBeforeTheKexec, StreamCarried,
 ARM(StreamOwner, IsDeadBeforeTheKexec) {
   const auto made = ReturnedByKilledChild<StreamCarried>([this]() -> std::optional<StreamCarried> {
     StreamCarried carried_over{};
-    FileContinuity::PreserveDevice();
+    PreserveAsOwner();
     if (!HasFailure()) {
       ArmStream(std::size_t{128} << 10, std::chrono::microseconds(1000), carried_over);
     }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <set>
 
 #include "drivers/access/result_matchers.h"
@@ -131,7 +132,7 @@ TEST(MediaCopies, GoesNotOnWithWhatCannotBe) {
   const std::vector<MediaCopies::Slot> good(media.slots().begin(), media.slots().end());
   ASSERT_OK(Make().GoOnWith(good));
   for (const auto& spoil : std::vector<void (*)(MediaCopies::Slot&)>{
-           [](auto& slot) { slot.state = static_cast<MediaCopies::State>(5); },
+           [](auto& slot) { std::memset(&slot.state, 5, sizeof(slot.state)); },  // none
            [](auto& slot) { slot.piece.bytes = 0; }, [](auto& slot) { slot.piece.bytes = 4097; },
            [](auto& slot) { slot.piece.blocks = 2; },
            [](auto& slot) { slot.piece.first_block += 8; }}) {
