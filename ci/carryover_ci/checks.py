@@ -244,7 +244,7 @@ def _main() -> None:
     _bench(table, "reference", "--reference")
     _bench(table, "bridges", "--reference", *_BRIDGES)
     # What is not about streams is tested on the kernels before.
-    streams = "Stream or Mapping or Domain or Ioat or Dsa or Nvme or IgbContinuity"
+    streams = "Stream or Mapping or Domain or IoatChain or DsaBatches or NvmeCommands"
     selected = [] if arguments.full else ["-k", streams]
     _bench(table, "stream", "--stream", *selected)
     jobs = str(min(2, os.cpu_count() or 1))
