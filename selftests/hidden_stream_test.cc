@@ -5,6 +5,7 @@
 
 #include "drivers/access/result_matchers.h"
 #include "fixtures/dma/dma_continuity.h"
+#include "fixtures/stream/expect_stream.h"
 #include "fixtures/stream/stream_loss.h"
 #include "fixtures/stream/stream_ring.h"
 
@@ -41,8 +42,9 @@ class HiddenStream : public DmaContinuity {
     if (auto begun = (*stream)->Start(At(ring, iova), kPeriod, deadline); !begun) {
       return std::unexpected(begun.error());
     }
-    while (!(*stream)->ReadSlot(0)) {
-      if (deadline.Passed()) return Fail(ETIMEDOUT, "the stream does not begin");
+    // The second one is counted when the first is there.
+    if (auto begun = AwaitStreamEntries(**stream, 2, deadline); !begun) {
+      return std::unexpected(begun.error());
     }
     return stream;
   }

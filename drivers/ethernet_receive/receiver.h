@@ -80,9 +80,7 @@ class Receiver final : public FrameReceiver {
   }
 
   [[nodiscard]] Result<std::uint64_t> Count() override {
-    if (auto present = port_->CheckPresent("Count() of frames"); !present) {
-      return std::unexpected(present.error());
-    }
+    if (auto opened = Open("Count() of frames"); !opened) return std::unexpected(opened.error());
     return ring_.CountDone();
   }
   [[nodiscard]] Result<void> Stop(Deadline deadline) override {

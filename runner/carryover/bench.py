@@ -28,7 +28,7 @@ from carryover.errors import BadInput, Infrastructure
 from carryover.machine import MachineProtocol
 from carryover.models import MODELS, DeviceModels
 from carryover.observation import MachineGone, Watch
-from carryover.peers import PEERS, PeerSettings, TrafficPeers, peer_settings
+from carryover.peers import PEERS, PeerSettings, TrafficPeers, peer_settings, planned
 from carryover.qmp import QmpClient
 
 _QUIT_LIMIT = 2.0
@@ -114,16 +114,12 @@ class BenchDriver(QEMUDriver, MachineProtocol):  # type: ignore[misc]
     def planned_boot(self, append: str) -> list[str]:
         """What power_on() would do."""
         models = [f"start carryover-model {name}: {kind}" for name, kind in self.models.items()]
-        peers = [
-            f"start carryover-peer {name}: {peer.rate} frames a second to {peer.to}"
-            for name, peer in self.peers.items()
-        ]
         command = [
             *self.get_qemu_base_args(),
             "-append",
             os.path.expandvars(f"{self.boot_args or ''} {append}").strip(),
         ]
-        return [*models, *peers, f"start QEMU: {shlex.join(command)}"]
+        return [*models, *planned(self.peers), f"start QEMU: {shlex.join(command)}"]
 
     def planned_end(self) -> list[str]:
         """What power_off() would do."""

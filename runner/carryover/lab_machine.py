@@ -17,7 +17,7 @@ from carryover.errors import Infrastructure
 from carryover.lab_console import LabConsoleRecorder, RecordedConsole
 from carryover.machine import MachineProtocol
 from carryover.observation import Watch
-from carryover.peers import PeerSettings, TrafficPeers, peer_settings
+from carryover.peers import PeerSettings, TrafficPeers, peer_settings, planned
 from carryover.power_ladder import Rung, rungs_of
 from carryover.sysrq import send_sysrq
 
@@ -79,12 +79,8 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
         rungs = self.rungs(lambda: None, self.sysrq)
         means = [rung.name for rung in rungs if rung.act is not None]
         console = [f"read its console, {self.console.place}"] if self.console is not None else []
-        peers = [
-            f"start carryover-peer {name} on {peer.interface}: {peer.rate} frames a second"
-            for name, peer in self.peers.items()
-        ]
         return [
-            *peers,
+            *planned(self.peers),
             *console,
             f"reboot it into its own kernel, by what works first: {', '.join(means)}",
         ]

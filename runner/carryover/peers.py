@@ -78,6 +78,15 @@ def peer_settings(peers: Mapping[str, Any]) -> dict[str, PeerSettings]:
     return settings
 
 
+def planned(peers: Mapping[str, PeerSettings]) -> list[str]:
+    """What starting them would do, in words."""
+    return [
+        f"start carryover-peer {name}{f' on {peer.interface}' if peer.interface else ''}: "
+        f"{peer.rate} frames a second to {peer.to}"
+        for name, peer in peers.items()
+    ]
+
+
 class TrafficPeers:
     """The peers of one power cycle of a machine, or of a run on a machine that is not ours.
 
