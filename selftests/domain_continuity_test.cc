@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The claim `mapping`: a large domain goes over as a small one does. The device file of this test
-// is its own.
+// The claim `mapping`: a large domain goes over as a small one does, and its page tables come back
+// as memory. The device file of this test is its own.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/sysinfo.h>
 
 #include <array>
+#include <thread>
 #include <vector>
 
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/file_continuity.h"
+#include "fixtures/dma/on_device.h"
 #include "fixtures/pattern/pattern_matchers.h"
 
 namespace carryover {
@@ -19,7 +22,8 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 constexpr std::size_t kPayload = 65536;
 
 // One of its own: QEMU tells a device's model of each page that is mapped, and igb has none.
-constexpr unsigned kOfDomain = 2;
+constexpr ContinuityTraits kOfDomain{
+    .claim = Claim::kMapping, .driver = "igb", .device = 2, .time_limit = std::chrono::seconds(60)};
 
 constexpr Iova kRegion = 64 * kMiB;
 constexpr Iova kDomain = Iova{16} * 1024 * kMiB;
@@ -28,16 +32,18 @@ constexpr Iova kDomain = Iova{16} * 1024 * kMiB;
 constexpr std::size_t kChunk = kMiB;
 constexpr std::size_t kChunks = 1024;
 
-class IgbLargeDomain : public FileContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{.claim = Claim::kMapping,
-                                            .driver = "igb",
-                                            .devices = kOfDomain + 1,
-                                            .time_limit = std::chrono::seconds(60)};
+// Page tables of the lowest level: each has 512 entries, and is a page.
+constexpr std::size_t kPage = DmaMemory::kBasePage;
+constexpr std::size_t kTables = kChunks * kChunk / kPage / 512 * kPage;
 
+// Memory that this kernel has, in bytes.
+std::size_t TotalMemory() {
+  struct sysinfo info{};
+  return sysinfo(&info) == 0 ? info.totalram * info.mem_unit : 0;
+}
+
+class IgbLargeDomain : public OnDevice<FileContinuity, kOfDomain> {
  protected:
-  IgbLargeDomain() : FileContinuity("igb", kOfDomain) {}
-
   // Copies from some places of the domain.
   void ExpectReached(const GuardedMemory& destination, Iova to, PatternKey key) {
     for (const std::size_t chunk : {std::size_t{0}, kChunks / 2, kChunks - 1}) {
@@ -46,6 +52,15 @@ class IgbLargeDomain : public FileContinuity {
       EXPECT_THAT(destination.payload(), HoldsPattern(key)) << "from chunk " << chunk;
       ExpectGuards(destination, "destination");
     }
+  }
+  // What was preserved is no memory of this kernel until it is restored, or freed
+  // (kho_restore_free()).
+  void ExpectTablesBack(std::size_t memory_before) {
+    const Deadline deadline = DrivenDevice::Patience();
+    while (TotalMemory() < memory_before + kTables && !deadline.Passed()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_GE(TotalMemory(), memory_before + kTables) << "the inherited page tables are not freed";
   }
 };
 
@@ -98,7 +113,9 @@ VERIFY(IgbLargeDomain, IsReachedBeforeAndAfterItIsAttached) {
   ASSERT_OK(dma().AttachIn(region, kRegion));
   const Iova to = record.destination.payload_iova();
   ASSERT_NO_FATAL_FAILURE(ExpectReached(destination, to, record.key));
+  const std::size_t memory_before = TotalMemory();
   ASSERT_OK(vfio().AttachFilled());
+  ExpectTablesBack(memory_before);
   ASSERT_NO_FATAL_FAILURE(ExpectReached(destination, to, record.key));
   EXPECT_OK(dma().Stop());
 }

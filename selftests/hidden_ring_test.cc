@@ -3,36 +3,24 @@
 // Selected only with --hidden.
 #include <gtest/gtest.h>
 
+#include "fixtures/dma/on_device.h"
 #include "fixtures/stream/stream_continuity.h"
 
 namespace carryover {
 namespace {
 
-constexpr unsigned kDevice = 1;  // of dmac: whose file no other test hands over
-constexpr unsigned kFedNic = 1;
+// Whose file no other test hands over.
+constexpr ContinuityTraits kDmac{.claim = Claim::kStream, .driver = "dmac", .device = 1};
+constexpr ContinuityTraits kFedNic{.claim = Claim::kStream, .driver = "igb", .device = 1};
 
-class HiddenRing : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "dmac", .devices = kDevice + 1};
-
- protected:
-  HiddenRing() : StreamContinuity("dmac", kDevice) {}
-};
+class HiddenRing : public OnDevice<StreamContinuity, kDmac> {};
 
 CONTINUITY_TEST(HiddenRing, HasTooSmallARing, StreamCarried,
                 "A ring that has gone around by the time that it is looked at")
 ARM(HiddenRing, HasTooSmallARing) { ArmStream(128, std::chrono::microseconds(1000), record); }
 VERIFY(HiddenRing, HasTooSmallARing) { VerifyStream(record); }
 
-class HiddenFrames : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "igb", .devices = kFedNic + 1};
-
- protected:
-  HiddenFrames() : StreamContinuity("igb", kFedNic) {}
-};
+class HiddenFrames : public OnDevice<StreamContinuity, kFedNic> {};
 
 CONTINUITY_TEST(HiddenFrames, HaveTooSmallARing, StreamCarried,
                 "A receive ring that is full by the time that it is looked at")

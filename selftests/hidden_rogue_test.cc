@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A rogue device (carryover-model --device rogue) writes on when bus master is off, into whatever
-// is where it writes: that the suite catches it is proved on a real kernel, which turns translation
-// off at a kexec. Selected only with --hidden.
+// is where it writes: that the suite, and the kernel's own checks, catch it is proved on a real
+// kernel, which turns translation off at a kexec. Selected only with --hidden.
 #include <gtest/gtest.h>
 
 #include "drivers/access/result_matchers.h"
 #include "drivers/dmac/registers.h"
 #include "fixtures/dma/dma_continuity.h"
+#include "fixtures/memory_pressure/memory_pressure.h"
 
 namespace carryover {
 namespace {
@@ -40,6 +41,23 @@ ARM(HiddenRogue, WritesIntoPreservedMemory) {
   WriteTo(record.first_pages.at(kVictim) * kPage);
 }
 VERIFY(HiddenRogue, WritesIntoPreservedMemory) { VerifyPattern(record); }
+
+CONTINUITY_TEST(HiddenRogue, WritesIntoFreeMemory, NothingRecord,
+                "A rogue writes where the incoming kernel has nothing; it finds that if it looks "
+                "at what it has freed before it gives that to somebody (page_poison=1)")
+ARM(HiddenRogue, WritesIntoFreeMemory) {
+  ASSERT_OK_AND_ASSIGN(const DmaMemory memory, MakeMemory(16 * kPage, PageKind::kBase));
+  // While it is mapped it is pinned, and so not in the areas in which the next kernel begins: the
+  // kernel gives those only to what it can move.
+  ASSERT_OK(dma().Map(memory));
+  PatternRecord where{};
+  RecordPhysicalPages(memory, where);
+  WriteTo(where.first_pages.at(kVictim) * kPage);
+}
+VERIFY(HiddenRogue, WritesIntoFreeMemory) {
+  constexpr double kShare = 0.9;
+  ASSERT_OK(MemoryPressure::Begin(kShare));
+}
 
 }  // namespace
 }  // namespace carryover

@@ -22,8 +22,7 @@ constexpr unsigned kOfPosted = 1;
 constexpr seconds kLimit{90};
 
 constexpr ContinuityTraits TraitsOf(std::string_view driver) {
-  return {
-      .claim = Claim::kStream, .driver = driver, .devices = kOfPosted + 1, .time_limit = kLimit};
+  return {.claim = Claim::kStream, .driver = driver, .device = kOfPosted, .time_limit = kLimit};
 }
 
 class IoatChain : public PostedCopiesContinuity {

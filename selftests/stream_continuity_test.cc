@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "drivers/access/result_matchers.h"
+#include "fixtures/dma/on_device.h"
 #include "fixtures/dma/refused_dma.h"
 #include "fixtures/kernel_log/expected_message.h"
 
@@ -23,26 +24,17 @@ constexpr std::size_t kKi = 1024;  // slots
 constexpr std::size_t kKiB = 1024;
 constexpr std::size_t kMiB = 1024 * kKiB;
 
-// The listed devices of dmac that are for these tests: those before are reset by others.
-constexpr unsigned kOfStream = 2;
-constexpr unsigned kOfFastStream = 3;
-constexpr unsigned kOfChain = 4;
-constexpr unsigned kOfMapping = 5;
-constexpr unsigned kOfNic = 1;
+// The devices that are for these tests: those before are reset by others.
+constexpr ContinuityTraits kStream{.claim = Claim::kStream, .driver = "dmac", .device = 2};
+constexpr ContinuityTraits kFastStream{.claim = Claim::kStream, .driver = "dmac", .device = 3};
+constexpr ContinuityTraits kChain{.claim = Claim::kStream, .driver = "dmac", .device = 4};
+constexpr ContinuityTraits kMapping{.claim = Claim::kMapping, .driver = "dmac", .device = 5};
+constexpr ContinuityTraits kIgb{.claim = Claim::kStream, .driver = "igb", .device = 1};
+constexpr ContinuityTraits kE1000e{.claim = Claim::kStream, .driver = "e1000e", .device = 1};
 
 constexpr microseconds kOfThePeer{0};  // the period is the peer's
 
-template <unsigned index>
-class StreamOfDmac : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "dmac", .devices = index + 1};
-
- protected:
-  StreamOfDmac() : StreamContinuity("dmac", index) {}
-};
-
-class DmacStream : public StreamOfDmac<kOfStream> {};
+class DmacStream : public OnDevice<StreamContinuity, kStream> {};
 
 CONTINUITY_TEST(DmacStream, GoesOn, StreamCarried,
                 "A device that writes an entry every millisecond loses none: across the kexec, "
@@ -50,13 +42,13 @@ CONTINUITY_TEST(DmacStream, GoesOn, StreamCarried,
 ARM(DmacStream, GoesOn) { ArmStream(128 * kKi, microseconds(1000), record, PageKind::kBase); }
 VERIFY(DmacStream, GoesOn) { VerifyStream(record); }
 
-class DmacFastStream : public StreamOfDmac<kOfFastStream> {};
+class DmacFastStream : public OnDevice<StreamContinuity, kFastStream> {};
 
 CONTINUITY_TEST(DmacFastStream, GoesOn, StreamCarried, "The same with 5000 entries a second")
 ARM(DmacFastStream, GoesOn) { ArmStream(512 * kKi, microseconds(200), record); }
 VERIFY(DmacFastStream, GoesOn) { VerifyStream(record); }
 
-class DmacStreamGenerations : public StreamOfDmac<kOfChain> {};
+class DmacStreamGenerations : public OnDevice<StreamContinuity, kChain> {};
 
 CONTINUITY_CHAIN(DmacStreamGenerations, KexecAfterKexec, StreamCarried, 2,
                  "One stream runs through several kexecs, and loses none")
@@ -71,14 +63,7 @@ VERIFY(DmacStreamGenerations, KexecAfterKexec) {
 CARRY(DmacStreamGenerations, KexecAfterKexec) { CarryStream(record); }
 
 // What a traffic peer sends to a NIC (docs/peer.md).
-class IgbStream : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "igb", .devices = kOfNic + 1};
-
- protected:
-  IgbStream() : StreamContinuity("igb", kOfNic) {}
-};
+class IgbStream : public OnDevice<StreamContinuity, kIgb> {};
 
 CONTINUITY_TEST(
     IgbStream, GoesOn, StreamCarried,
@@ -87,27 +72,14 @@ CONTINUITY_TEST(
 ARM(IgbStream, GoesOn) { ArmStream(64 * kKi, kOfThePeer, record); }
 VERIFY(IgbStream, GoesOn) { VerifyStream(record); }
 
-class E1000eStream : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "e1000e", .devices = kOfNic + 1};
-
- protected:
-  E1000eStream() : StreamContinuity("e1000e", kOfNic) {}
-};
+class E1000eStream : public OnDevice<StreamContinuity, kE1000e> {};
 
 CONTINUITY_TEST(E1000eStream, GoesOn, StreamCarried, "The same with the ring of an 82574")
 ARM(E1000eStream, GoesOn) { ArmStream(64 * kKi, kOfThePeer, record); }
 VERIFY(E1000eStream, GoesOn) { VerifyStream(record); }
 
-class DmacMapping : public FileContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kMapping, .driver = "dmac", .devices = kOfMapping + 1};
-
+class DmacMapping : public OnDevice<FileContinuity, kMapping> {
  protected:
-  DmacMapping() : FileContinuity("dmac", kOfMapping) {}
-
   // With `to` not mapped in this kernel: page tables that lack it, take rights away or lead to
   // other memory are refused, and the device copies by those of the previous kernel as before.
   void ExpectOthersRefused(const CopySide& from, const CopySide& to, PatternKey key) {

@@ -14,6 +14,7 @@
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/in_flight.h"
 #include "fixtures/device_file/refused_kexec.h"
+#include "fixtures/dma/on_device.h"
 #include "fixtures/memory_pressure/memory_pressure.h"
 #include "fixtures/native_disk/busy_disk.h"
 #include "fixtures/stream/expect_stream.h"
@@ -28,11 +29,21 @@ using std::chrono::microseconds;
 constexpr std::size_t kSlots = std::size_t{128} << 10;
 constexpr microseconds kPeriod{1000};
 
-// The listed devices of dmac that are for these tests.
-constexpr unsigned kOfEight = 6;
-constexpr unsigned kOfPair = 14;
-constexpr unsigned kOfRefused = 16;
-constexpr unsigned kOfPressure = 18;
+constexpr ContinuityTraits kEight{.claim = Claim::kStream,
+                                  .driver = "dmac",
+                                  .device = 6,
+                                  .devices = 8,
+                                  .time_limit = std::chrono::seconds(60)};
+constexpr ContinuityTraits kPair{.claim = Claim::kStream,
+                                 .driver = "dmac",
+                                 .device = 14,
+                                 .devices = 2,
+                                 .time_limit = std::chrono::seconds(60)};
+constexpr ContinuityTraits kRefused{.claim = Claim::kStream, .driver = "dmac", .device = 16};
+constexpr ContinuityTraits kPressure{.claim = Claim::kStream,
+                                     .driver = "dmac",
+                                     .device = 18,
+                                     .time_limit = std::chrono::seconds(90)};
 
 std::optional<NativeDisk> DiskBesideListed() {
   const auto& listed = Devices::Get().listed();
@@ -41,14 +52,8 @@ std::optional<NativeDisk> DiskBesideListed() {
   });
 }
 
-class StreamBeforeRefusal : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "dmac", .devices = kOfRefused + 1};
-
+class StreamBeforeRefusal : public OnDevice<StreamContinuity, kRefused> {
  protected:
-  StreamBeforeRefusal() : StreamContinuity("dmac", kOfRefused) {}
-
   // A kexec that another file refuses, of a device that is not handed over; all that was armed by
   // now is frozen before.
   void ExpectRefused() {
@@ -92,16 +97,9 @@ struct BesideDiskRecord {
 };
 
 // Several streams, and a disk that the kernels' own driver keeps busy all the time.
-template <unsigned first, unsigned count>
 class StreamsBesideDisk : public ManyStreams {
- public:
-  static constexpr ContinuityTraits kTraits{.claim = Claim::kStream,
-                                            .driver = "dmac",
-                                            .devices = first + count,
-                                            .time_limit = std::chrono::seconds(60)};
-
  protected:
-  StreamsBesideDisk() : ManyStreams("dmac", first, count) {}
+  using ManyStreams::ManyStreams;
 
   void ArmBesideDisk(BesideDiskRecord& record) {
     const auto disk = DiskBesideListed();
@@ -125,7 +123,7 @@ class StreamsBesideDisk : public ManyStreams {
   }
 };
 
-class TwoStreams : public StreamsBesideDisk<kOfPair, 2> {};
+class TwoStreams : public OnDevices<StreamsBesideDisk, kPair> {};
 
 CONTINUITY_TEST(TwoStreams, GoOnBesideABusyDisk, BesideDiskRecord,
                 "Two devices that write an entry every millisecond lose none, and a disk that is "
@@ -133,22 +131,13 @@ CONTINUITY_TEST(TwoStreams, GoOnBesideABusyDisk, BesideDiskRecord,
 ARM(TwoStreams, GoOnBesideABusyDisk) { ArmBesideDisk(record); }
 VERIFY(TwoStreams, GoOnBesideABusyDisk) { VerifyBesideDisk(record); }
 
-class EightStreams : public StreamsBesideDisk<kOfEight, 8> {};
+class EightStreams : public OnDevices<StreamsBesideDisk, kEight> {};
 
 CONTINUITY_TEST(EightStreams, GoOnBesideABusyDisk, BesideDiskRecord, "The same with eight devices")
 ARM(EightStreams, GoOnBesideABusyDisk) { ArmBesideDisk(record); }
 VERIFY(EightStreams, GoOnBesideABusyDisk) { VerifyBesideDisk(record); }
 
-class StreamUnderPressure : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{.claim = Claim::kStream,
-                                            .driver = "dmac",
-                                            .devices = kOfPressure + 1,
-                                            .time_limit = std::chrono::seconds(90)};
-
- protected:
-  StreamUnderPressure() : StreamContinuity("dmac", kOfPressure) {}
-};
+class StreamUnderPressure : public OnDevice<StreamContinuity, kPressure> {};
 
 // Reads a disk through the page cache, which then lets go of it.
 void ChurnPageCache(const UniqueFd& disk) {

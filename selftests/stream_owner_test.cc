@@ -7,21 +7,17 @@
 
 #include "drivers/access/result_matchers.h"
 #include "fixtures/child_process/killed_child.h"
+#include "fixtures/dma/on_device.h"
 #include "fixtures/stream/stream_continuity.h"
 
 namespace carryover {
 namespace {
 
-constexpr unsigned kOfOwner = 17;
+constexpr ContinuityTraits kOfOwner{.claim = Claim::kStream, .driver = "dmac", .device = 17};
+constexpr std::chrono::seconds kPatience{15};
 
-class StreamOwner : public StreamContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kStream, .driver = "dmac", .devices = kOfOwner + 1};
-
+class StreamOwner : public OnDevice<StreamContinuity, kOfOwner> {
  protected:
-  StreamOwner() : StreamContinuity("dmac", kOfOwner) {}
-
   // What the owner does.
   void PreserveAsOwner() { StreamContinuity::PreserveDevice(); }
 
@@ -37,14 +33,15 @@ CONTINUITY_TEST(StreamOwner, IsDeadBeforeTheKexec, StreamCarried,
                 "A stream loses nothing though its owner was killed before the kexec, with the "
                 "device, its iommufd and its memory open, while another process holds the sessions")
 ARM(StreamOwner, IsDeadBeforeTheKexec) {
-  const auto made = ReturnedByKilledChild<StreamCarried>([this]() -> std::optional<StreamCarried> {
+  const auto own = [this]() -> std::optional<StreamCarried> {
     StreamCarried carried_over{};
     PreserveAsOwner();
     if (!HasFailure()) {
       ArmStream(std::size_t{128} << 10, std::chrono::microseconds(1000), carried_over);
     }
     return HasFailure() ? std::nullopt : std::optional(carried_over);
-  });
+  };
+  const auto made = ReturnedByKilledChild<StreamCarried>(own, Deadline::After(kPatience));
   ASSERT_OK(made);
   record = *made;
 }

@@ -11,6 +11,7 @@
 #include "drivers/access/binding.h"
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/refused_kexec.h"
+#include "fixtures/dma/on_device.h"
 #include "fixtures/igb/igb_file.h"
 #include "fixtures/kernel_log/expected_message.h"
 
@@ -19,16 +20,12 @@ namespace {
 
 // Nobody else wants it.
 constexpr unsigned kAbandoned = 5;
+constexpr ContinuityTraits kOnAbandoned{
+    .claim = Claim::kFile, .driver = "igb", .device = kAbandoned};
 constexpr std::uint32_t kSession = 1;
 
-class VfioAbandonedFile : public DmaContinuity {
- public:
-  static constexpr ContinuityTraits kTraits{
-      .claim = Claim::kFile, .driver = "igb", .devices = kAbandoned + 1};
-
+class VfioAbandonedFile : public OnDevice<DmaContinuity, kOnAbandoned> {
  protected:
-  VfioAbandonedFile() : DmaContinuity("igb", kAbandoned) {}
-
   void SetUp() override {
     if (const auto why = WhyNotPreservable()) GTEST_SKIP() << *why;
   }

@@ -105,7 +105,7 @@ VERIFY(VfioNeighbour, ComesBackWithoutItsVirtualFunctions) {
 constexpr unsigned kGrouped = 3;
 constexpr unsigned kMate = 4;
 
-class VfioGroupMate : public IgbFileOf<kGrouped, kMate + 1> {
+class VfioGroupMate : public IgbFileOf<kGrouped, 2> {
  protected:
   void SetUp() override {
     if (Continuity::Get().half() == Half::kArm) {
@@ -114,7 +114,7 @@ class VfioGroupMate : public IgbFileOf<kGrouped, kMate + 1> {
       }
       ASSERT_OK(Devices::Get().Bind(driver_name(), kMate));
     }
-    IgbFileOf::SetUp();
+    FileContinuity::SetUp();
   }
 };
 

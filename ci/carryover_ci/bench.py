@@ -63,7 +63,7 @@ STREAM_OPTIONS = (
     f"--target={ROOT / 'ci' / 'streams.yaml'}",
 )
 
-_ANOTHER_ABI = ROOT / "ci" / "kernel" / "variants" / "luo-another-version.patch"
+_VARIANTS = ROOT / "ci" / "kernel" / "variants"
 
 _DEBUG_CONFIG = ROOT / "ci" / "kernel" / "debug.config"
 # The incoming kernel begins in KHO's scratch memory, where KASAN's shadow has to fit, too; the size
@@ -139,10 +139,14 @@ def prepare(
 
 def with_versions(bench: Bench, kernel: KernelChoice, progress: Progress) -> Bench:
     """The bench, and the kernels that differ in what they carry over, for the runner's tests."""
+    reference, streaming = kernel.as_reference(), kernel.as_streaming()
     kernels = {
         "plain": kernel,
-        "reference": kernel.as_reference(),
-        "another-abi": kernel.as_reference().with_patch(_ANOTHER_ABI),
+        "poisoning": kernel.with_fragment(_VARIANTS / "page-poisoning.config"),
+        "reference": reference,
+        "another-abi": reference.with_patch(_VARIANTS / "luo-another-version.patch"),
+        "stream": streaming,
+        "bridge-loses-master": streaming.with_patch(_VARIANTS / "bridge-loses-master.patch"),
     }
     images = {
         name: build_image(bench.program, choice.build(progress)) for name, choice in kernels.items()
@@ -262,7 +266,7 @@ def _main() -> None:
         kernel = kernel.as_streaming()
         for_pytest = [*STREAM_OPTIONS, *for_pytest]  # another target comes later, and counts
     if arguments.debug:
-        kernel = replace(kernel, fragments=[*kernel.fragments, _DEBUG_CONFIG])
+        kernel = kernel.with_fragment(_DEBUG_CONFIG)
         for_pytest += _DEBUG_OPTIONS
     if words := _VTD[arguments.vtd][1]:
         for_pytest += [f"--carryover-boot-append={words}"]

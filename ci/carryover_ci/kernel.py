@@ -38,12 +38,15 @@ class KernelChoice:
 
     def as_reference(self) -> "KernelChoice":
         """The same, but sure to preserve vfio-pci's files, by our patches if not by itself."""
-        return replace(self, fragments=[*self.fragments, REFERENCE_CONFIG], reference=True)
+        return replace(self.with_fragment(REFERENCE_CONFIG), reference=True)
 
     def as_streaming(self) -> "KernelChoice":
         """The reference kernel on which preserved devices go on with DMA."""
-        reference = self.as_reference()
-        return replace(reference, fragments=[*reference.fragments, STREAM_CONFIG])
+        return self.as_reference().with_fragment(STREAM_CONFIG)
+
+    def with_fragment(self, options: Path) -> "KernelChoice":
+        """The same with more options, on top of all others."""
+        return replace(self, fragments=[*self.fragments, options])
 
     def with_patch(self, patch: Path) -> "KernelChoice":
         """The same with one more patch, after all others."""

@@ -338,6 +338,13 @@ TABLE: tuple[Row, ...] = (
         "BUG: Bad page state in process carryover-selft  pfn:04a1c",
     ),
     _fault(
+        "page poison",
+        Ending.TRACE,
+        r"pagealloc: (single bit error|memory corruption)",
+        "mm/page_poison.c",
+        "pagealloc: memory corruption",
+    ),
+    _fault(
         "WARNING",
         Ending.END_TRACE,
         r"^WARNING: (.* at \S+|at )",

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What must fail, in QEMU: a stream on a kernel that does not carry it, and a rogue device."""
+"""What must fail, in QEMU: a stream on a kernel that does not carry it, and a rogue device.
+
+And what QEMU does not heed, and hardware does: bus mastering of the bridges above a device.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +19,24 @@ from conftest import Run
 pytestmark = pytest.mark.bench
 
 _DRIVERS = ENVIRONMENT.with_name("drivers.yaml")
+_STREAMS = ENVIRONMENT.with_name("streams.yaml")
+
+# "pci_cfg_write pcie-root-port 00:04.0 @0x4 <- 0x507", with -trace pci_cfg_write.
+_CONFIG_WRITE = re.compile(
+    r"pci_cfg_write pcie-root-port (\S+) @0x([0-9a-f]+) <- 0x([0-9a-f]+)", re.MULTILINE
+)
+_COMMAND, _SECONDARY_BUS, _MASTER = 0x04, 0x19, 0x4
+
+
+def bench_of(folder: Path, environment: Path) -> BenchRun:
+    if missing := variables_missing():
+        pytest.fail(f'not set: {", ".join(missing)}; eval "$(ci/bench --setup-only)" sets them')
+    return BenchRun(folder, environment)
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> BenchRun:
-    if missing := variables_missing():
-        pytest.fail(f'not set: {", ".join(missing)}; eval "$(ci/bench --setup-only)" sets them')
-    return BenchRun(tmp_path, _DRIVERS)
+    return bench_of(tmp_path, _DRIVERS)
 
 
 @pytest.fixture
@@ -82,3 +98,44 @@ def test_a_rogue_is_caught_by_a_canary_in_preserved_memory(rogue: BenchRun) -> N
     assert any(at < written[0] for at in off), "bus master was on"
     (damage,) = result_of(run)["damage"]
     assert (damage["what"], damage["map"]) == ("memory", [[5, 1, "foreign"]])
+
+
+def test_a_rogue_is_caught_by_the_kernels_own_checks(rogue: BenchRun) -> None:
+    """In memory that nobody has: of our tests none can tell."""
+    rogue.kernels("plain", "poisoning", ["memory"])
+    run = rogue.run("HiddenRogue::WritesIntoFreeMemory", append="page_poison=1")
+    faults = [record for record in run.records if record["event"] == "kernel-fault"]
+    assert [fault["kind"] for fault in faults] == ["page poison"], run.output
+    assert run.status == 1
+
+
+def masters(trace: str) -> dict[int, list[bool]]:
+    """Of the root port above each bus, whether each write to its command lets it master the bus.
+
+    From the first that does on: before it the firmware looks for what there is.
+    """
+    writes: dict[str, list[bool]] = {}
+    bus_below: dict[str, int] = {}
+    for port, at, value in _CONFIG_WRITE.findall(trace):
+        if int(at, 16) == _COMMAND:
+            writes.setdefault(port, []).append(bool(int(value, 16) & _MASTER))
+        elif int(at, 16) == _SECONDARY_BUS:
+            bus_below[port] = int(value, 16) & 0xFF
+    return {
+        bus_below[port]: list(dropwhile(lambda on: not on, ons)) for port, ons in writes.items()
+    }
+
+
+@pytest.mark.parametrize("kernel", ["stream", "bridge-loses-master"])
+def test_bridges_above_a_stream_keep_bus_mastering(tmp_path: Path, kernel: str) -> None:
+    """QEMU passes DMA through a bridge that must not master the bus; hardware does not."""
+    bench = bench_of(tmp_path, _STREAMS)
+    trace = tmp_path / "trace"
+    bench.edit("-nodefaults ", f"-nodefaults -trace pci_cfg_write -D {trace} ")
+    bench.kernels(kernel, kernel, ["memory", "mapping", "stream"])
+    run = bench.run("DmacStream::GoesOn")
+    assert run.verdicts == {"DmacStream.GoesOn": "PASS"}, run.output
+    kept = masters(trace.read_text())
+    above_stream, above_another = 3, 1
+    assert not all(kept[above_another]), "the kexec takes it from nobody"
+    assert all(kept[above_stream]) == (kernel == "stream")

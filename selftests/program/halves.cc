@@ -34,15 +34,20 @@ Deadline DeadlineOf(const std::vector<std::string>& names) {
 DeviceNeed NeedOf(const std::string& test) {
   const ContinuityInfo* info = FindContinuityTest(test);
   if (info == nullptr) return NeededDevices(test);
-  return {.driver = info->traits.driver, .count = info->traits.devices};
+  const ContinuityTraits& traits = info->traits;
+  return {.driver = traits.driver, .count = traits.device + traits.devices, .first = traits.device};
 }
 
 std::string_view DriverOf(const std::string& test) { return NeedOf(test).driver; }
 
+// The first device of each driver, if a test uses it: most do.
 void OpenNeededDevices(const std::vector<std::string>& names) {
   std::set<std::string_view> drivers;
   for (const ListedDevice& device : Devices::Get().listed()) {
-    const bool needed = std::ranges::find(names, device.driver, DriverOf) != names.end();
+    const bool needed = std::ranges::any_of(names, [&](const std::string& name) {
+      const DeviceNeed need = NeedOf(name);
+      return need.driver == device.driver && need.first == 0;
+    });
     if (needed && drivers.insert(device.driver).second) Devices::Get().OpenAhead(device.driver);
   }
 }
