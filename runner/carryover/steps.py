@@ -34,6 +34,7 @@ WORDS = (
 
 # Lines of any kernel, but for those of the program's and the bench's own.
 _LINES = (
+    (re.compile(r"^carryover: loaded$"), "loaded"),
     (re.compile(r"^carryover: jump$"), "jump"),
     # device_shutdown() in drivers/base/core.c, if initcall_debug is on.
     (re.compile(r"^\S.* \S+: shutdown(_pre)?$"), "shutdown"),

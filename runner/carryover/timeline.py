@@ -49,6 +49,9 @@ _OF_CONSOLE = {
 
 _MOST_PAIRS = 10_000
 
+# What the program tells both by an event and on the console, as the event may be lost.
+_LAST_WORDS = ("loaded", "jump")
+
 # SSH may answer where the console does not tell that the target is ready.
 _BEFORE_READY = ("power-on", "firmware", "kernel", "init", "kexec", "loaded", "jump")
 
@@ -103,6 +106,7 @@ class Timeline:
         self._what = ""  # of the latest mark
         self._is_jumping = False  # told to kexec, and no kernel has signed on
         self._outgoing_last: ConsoleLine | None = None
+        self._last_words: set[str] = set()  # of the program in this kexec: told, or on the console
 
     def power_on(self) -> None:
         """Another power cycle begins."""
@@ -117,6 +121,7 @@ class Timeline:
         with self._lock:
             self._kexec += 1
             self._is_jumping, self._outgoing_last = True, None
+            self._last_words.clear()
             self._mark("kexec")
 
     def kexec_was_refused(self) -> None:
@@ -149,9 +154,8 @@ class Timeline:
                 if self._what in _BEFORE_READY:
                     self._mark("ready", seen.time)
         elif isinstance(seen, ProgramEvent):
-            if what := _of_program(seen.event):
-                self.step(what)
             with self._lock:
+                self._mark_program(_of_program(seen.event), time.time())
                 self._pair(seen.event)
                 at = (time.time(), self._cycle, self._kexec)
                 if record := self._steps.program(seen.event, *at):
@@ -187,10 +191,19 @@ class Timeline:
             self._outgoing_last = line
         if step := self._steps.console(line, self._cycle, self._kexec):
             self._write_record(step)
+            if self._is_jumping and step.what in _LAST_WORDS:
+                self._mark_program(step.what, line.time)
         if what in ("firmware", "ready") and self._what == what:
             return  # firmware says several things, and SSH may have told that it is ready
         if what:
             self._mark(what, line.time, line.text.strip())
+
+    def _mark_program(self, what: str, at: float) -> None:
+        if not what or what in self._last_words:
+            return
+        if what in _LAST_WORDS:
+            self._last_words.add(what)
+        self._mark(what, at)
 
     def _end_of_outgoing(self) -> None:
         if self._is_jumping and (last := self._outgoing_last):

@@ -30,6 +30,7 @@ def seen(*lines: str) -> list[tuple[str, int | None]]:
 
 def test_the_lines_of_a_kexec() -> None:
     assert seen(
+        "[    9.050000][   T81] carryover: loaded",
         "[    9.100000][   T81] carryover: jump",
         "[    9.200000][   T81] vfio-pci 0000:03:00.0: resetting",
         "[    9.300000][   T81] virtio-pci 0000:00:02.0: shutdown",
@@ -40,6 +41,7 @@ def test_the_lines_of_a_kexec() -> None:
         "carryover: user space is ready",
         "[    5.000001] carryover: user space is ready",
     ) == [
+        ("loaded", 9_050_000),
         ("jump", 9_100_000),
         ("shutdown", 9_300_000),
         ("new-kernel", 9_557_325),

@@ -61,6 +61,27 @@ def test_a_console_that_does_not_tell_when_the_target_is_ready() -> None:
     assert marks[-1].time == 5.0
 
 
+def test_last_words_of_the_program_are_on_the_console_if_they_are_lost() -> None:
+    marks: list[Mark] = []
+    timeline = Timeline(marks.append)
+    timeline.power_on()
+    of_another = ConsoleLine(1.0, "[    0.900000][    T1] carryover: jump", None)
+    loaded = ConsoleLine(3.0, "[    2.000000][   T81] carryover: loaded", None)
+    jump = ConsoleLine(4.0, "[    2.100000][   T81] carryover: jump", None)
+    told = ProgramEvent(1, Event("loaded", {"t": 1}))
+    timeline.observe(of_another)
+    timeline.kexec()
+    for seen in (told, loaded, jump):
+        timeline.observe(seen)
+    assert [mark.what for mark in marks] == ["power-on", "kexec", "loaded", "jump"]
+    assert marks[-1].time == 4.0
+    timeline.kexec()
+    for seen in (loaded, told, jump):
+        timeline.observe(seen)
+    assert [mark.what for mark in marks[4:]] == ["kexec", "loaded", "jump"]
+    assert marks[-2].time == 3.0
+
+
 def test_tests_without_a_kexec_have_run(fake: FakeBench) -> None:
     assert words(fake.run_tests("Rules.Passes")) == [*COLD, (0, "run"), (0, "off")]
 

@@ -55,11 +55,13 @@ ExitCode Kexec(const Options& options, EventWriter& events) {
     }
     events.Write("loaded",
                  {{"kernel", options.kernel}, {"initrd", options.initrd}, {"append", append}});
+    // This event and the next one can be lost with the kernel that is to send them; the console's
+    // lines are stamped.
+    (void)WriteKernelLog("<5>carryover: loaded");
   }
   sync();
   if (options.tell_shutdown) SayWhenDevicesShutDown(true);
   events.Write("jump", {});
-  // The event can be lost with the kernel that is to send it, and the console's line is stamped.
   (void)WriteKernelLog("<5>carryover: jump");
   const Error refused = JumpToKexecImage();
   if (options.tell_shutdown) SayWhenDevicesShutDown(false);
