@@ -28,7 +28,7 @@ constexpr std::size_t kMiB = 1024 * kKiB;
 constexpr ContinuityTraits kStream{.claim = Claim::kStream, .driver = "dmac", .device = 2};
 constexpr ContinuityTraits kFastStream{.claim = Claim::kStream, .driver = "dmac", .device = 3};
 constexpr ContinuityTraits kChain{.claim = Claim::kStream, .driver = "dmac", .device = 4};
-constexpr ContinuityTraits kMapping{.claim = Claim::kMapping, .driver = "dmac", .device = 5};
+constexpr ContinuityTraits kMapping{.claim = Claim::kMapping, .driver = "dmac", .device = 19};
 constexpr ContinuityTraits kIgb{.claim = Claim::kStream, .driver = "igb", .device = 1};
 constexpr ContinuityTraits kE1000e{.claim = Claim::kStream, .driver = "e1000e", .device = 1};
 
