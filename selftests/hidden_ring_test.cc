@@ -24,8 +24,13 @@ class HiddenFrames : public OnDevice<StreamContinuity, kFedNic> {};
 
 CONTINUITY_TEST(HiddenFrames, HaveTooSmallARing, StreamCarried,
                 "A receive ring that is full by the time that it is looked at")
-ARM(HiddenFrames, HaveTooSmallARing) { ArmStream(2048, std::chrono::microseconds(0), record); }
+ARM(HiddenFrames, HaveTooSmallARing) { ArmStream(8192, std::chrono::microseconds(0), record); }
 VERIFY(HiddenFrames, HaveTooSmallARing) { VerifyStream(record); }
+
+CONTINUITY_TEST(HiddenFrames, HaveNoRoomAtAll, StreamCarried,
+                "A receive ring that is full of frames that were under way before it was there")
+ARM(HiddenFrames, HaveNoRoomAtAll) { ArmStream(1024, std::chrono::microseconds(0), record); }
+VERIFY(HiddenFrames, HaveNoRoomAtAll) { VerifyStream(record); }
 
 }  // namespace
 }  // namespace carryover

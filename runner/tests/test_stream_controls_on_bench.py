@@ -104,9 +104,37 @@ def test_a_rogue_is_caught_by_the_kernels_own_checks(rogue: BenchRun) -> None:
     """In memory that nobody has: of our tests none can tell."""
     rogue.kernels("plain", "poisoning", ["memory"])
     run = rogue.run("HiddenRogue::WritesIntoFreeMemory", append="page_poison=1")
-    faults = [record for record in run.records if record["event"] == "kernel-fault"]
-    assert [fault["kind"] for fault in faults] == ["page poison"], run.output
+    told = [record for record in run.records if record["event"] == "kernel-fault"]
+    faults = [fault["kind"] for fault in told if fault["severity"] != "notice"]
+    assert faults == ["page poison"], run.output
     assert run.status == 1
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "HiddenRing::HasTooSmallARing",
+        "HiddenFrames::HaveTooSmallARing",
+        "HiddenFrames::HaveNoRoomAtAll",
+    ],
+)
+def test_a_ring_that_is_too_small_says_nothing_of_the_kernel(tmp_path: Path, test: str) -> None:
+    bench = bench_of(tmp_path, _STREAMS)
+    bench.kernels("stream", "stream", ["memory", "mapping", "stream"])
+    run = bench.run(test)
+    result = result_of(run)
+    reason = result["reason"]
+    assert result["verdict"] == "INFRA", run.output
+    assert re.search(r"would have needed (\d+|more) (slots|bytes)", reason), reason
+    assert "lost in" not in reason, reason
+
+
+def test_a_kernel_without_the_option_is_told_before_anything_is_armed(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path, _STREAMS)
+    bench.kernels("reference", "reference", ["memory", "mapping", "stream"])
+    run = bench.run("DmacStream::GoesOn")
+    assert (run.status, run.verdicts) == (2, {}), run.output
+    assert "CONFIG_VFIO_PCI_LIVEUPDATE_DMA=y (ci/kernel/build --stream)" in run.output
 
 
 def masters(trace: str) -> dict[int, list[bool]]:
