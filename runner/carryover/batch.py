@@ -13,7 +13,8 @@ from carryover.verdict import TestResult, Verdict
 
 # Key of the note that tells what is wrong with a memory; there is one a memory.
 DAMAGE = "damage"
-_FINAL = {
+# What each half may end with, beside ARMED, and the verdict that it is.
+FINAL = {
     "run": {
         "PASS": Verdict.PASS,
         "FAIL": Verdict.FAIL,
@@ -126,7 +127,7 @@ class Batch:
         if half in ("arm", "carry") and result == "ARMED":
             progress.armed = True
             return None
-        verdict = _FINAL.get(half, {}).get(result)
+        verdict = FINAL.get(half, {}).get(result)
         if verdict is None:
             raise ProtocolError(f"{progress.info.name}: half {half!r} cannot end with {result!r}")
         if half == "verify":

@@ -15,6 +15,7 @@ from conftest import FakeBench
 from jsonschema import Draft202012Validator
 from results_schema import SCHEMA, check_records, complaints
 
+from carryover.batch import FINAL
 from carryover.saved_run import SCHEMA as VERSION
 from carryover.saved_run import load, required_fields
 from carryover.strategy import CLAIMS
@@ -104,6 +105,11 @@ def test_what_a_result_says(written: list[dict[str, Any]]) -> None:
     assert begin["claims"] == ["memory"]
     assert begin["devices"] == [{"address": "0000:01:00.0", "id": "8086:10c9", "driver": "igb"}]
     assert "--carryover-reruns" in begin["arguments"]
+
+
+def test_halves_end_as_the_runner_takes_them() -> None:
+    ends = {result for results in FINAL.values() for result in results}
+    assert set(SCHEMA["$defs"]["half"]["properties"]["result"]["enum"]) == {"ARMED", *ends}
 
 
 @pytest.mark.bench
