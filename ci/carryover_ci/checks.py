@@ -214,9 +214,9 @@ def _main() -> None:
         action="store_true",
         help="also start and stop every device 100 times, cause each of the runner's verdicts for "
         "real, have git find a culprit by ci/bisect, build the kernel with each patch more, run "
-        "the suite on a debug kernel, with ten kexecs in a row, and 100 times, 200 cycles of a few "
-        "tests, each fault of the matrix 20 times, try all mutants, and let clang-tidy's analyzer "
-        "go deep",
+        "the suite and streams on a debug kernel, the suite with ten kexecs in a row and a stream "
+        "with 100, both 100 times, 200 cycles of a few tests, each fault of the matrix 20 times, "
+        "try all mutants, and let clang-tidy's analyzer go deep",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)
@@ -256,11 +256,17 @@ def _main() -> None:
         restarts = ("--carryover-soak", "50", "-k", "StartsAndStopsManyTimes")
         _bench(table, "restarts", *_DRIVERS, *restarts)
         _bench(table, "debug", "--reference", "--debug")
+        _bench(table, "stream debug", "--stream", "--debug", "-k", "Stream or Mapping or Domain")
         table.command("verdicts", ROOT / "ci" / "bench", "--runner-tests", show=True)
         table.command("bisect", *_pytest("ci"), "-m", "bench")
         _bench(table, "chain", "--reference", "--carryover-chain", "10", "-k", "KexecAfterKexec")
+        goes_on = ("--stream", "--carryover-chain", "100", "-k", "DmacStreamGenerations")
+        _bench(table, "stream chain", *goes_on)
         again = ("--repeat", "100", "--jobs", jobs)
         table.command("100 runs", ROOT / "ci" / "bench", "--reference", *again, show=True)
+        # One at a time: what one sends the other's emulator might keep from being received.
+        runs_of_streams = ("--stream", "--repeat", "100", "-k", "GoesOn and (Dmac or Igb)")
+        table.command("100 streams", ROOT / "ci" / "bench", *runs_of_streams, show=True)
         cycles = ("--repeat", "200", "--jobs", jobs, "-k", CYCLE)
         table.command("200 cycles", ROOT / "ci" / "bench", *cycles, show=True)
     sample = [] if arguments.full else SAMPLE_OF_MUTANTS
