@@ -17,8 +17,8 @@ from carryover.comparison_text import comparison_text
 from carryover.errors import BadInput, Infrastructure
 from carryover.exit_codes import ExitCode
 from carryover.fleet.command import fleet
-from carryover.gap import gaps
 from carryover.gap_picture import svg
+from carryover.gap_reader import gaps
 from carryover.gap_text import gap_text
 from carryover.journal import close_left_over
 from carryover.restore import restore

@@ -14,8 +14,9 @@ from saved_runs import RunBuilder
 
 from carryover.__main__ import main
 from carryover.errors import BadInput
-from carryover.gap import BOUNDARIES, PARTS, Figure, Gaps, Kexec, gaps, is_whole
+from carryover.gap import BOUNDARIES, PARTS, Figure, Gaps, Kexec, is_whole
 from carryover.gap_picture import bars
+from carryover.gap_reader import gaps
 from carryover.saved_run import load
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from bench_run import BenchRun, variables_missing
 
-from carryover.gap import PARTS, Kexec, gaps
+from carryover.gap import PARTS, Kexec
+from carryover.gap_reader import gaps
 from carryover.saved_run import load
 
 pytestmark = pytest.mark.bench

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from carryover.gap import WANTED_ERROR, Clock, Figure, Gaps, Kexec, kexecs
+from carryover.gap import WANTED_ERROR, Clock, Figure, Gaps, Kexec
 from carryover.gap_picture import Bar, bars, length, ticks
+from carryover.gap_reader import kexecs
 from carryover.saved_run import SavedRun
 
 
