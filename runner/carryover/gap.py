@@ -11,7 +11,6 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from typing import Any
 
 # The parts of a kexec, each from one step to the next one's begin: nothing is between them.
@@ -223,11 +222,3 @@ class DeviceFigures:
             total([device.lost for device in devices]),
             total([device.entries for device in devices]),
         )
-
-
-def is_whole(kexec: Kexec) -> bool:
-    """Whether every part from the first known step to the last one is known."""
-    known = [what for what in BOUNDARIES if kexec.steps[what] is not None]
-    return all(
-        BOUNDARIES.index(after) - BOUNDARIES.index(before) == 1 for before, after in pairwise(known)
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,18 @@ from saved_runs import RunBuilder
 
 from carryover.__main__ import main
 from carryover.errors import BadInput
-from carryover.gap import BOUNDARIES, PARTS, Figure, Gaps, Kexec, is_whole
+from carryover.gap import BOUNDARIES, PARTS, Figure, Gaps, Kexec
 from carryover.gap_picture import bars
 from carryover.gap_reader import gaps
 from carryover.saved_run import load
+
+
+def is_whole(kexec: Kexec) -> bool:
+    """Whether every part from the first known step to the last one is known."""
+    known = [what for what in BOUNDARIES if kexec.steps[what] is not None]
+    return all(
+        BOUNDARIES.index(after) - BOUNDARIES.index(before) == 1 for before, after in pairwise(known)
+    )
 
 
 def made_up(folder: Path, *kexecs: MadeUpKexec) -> Path:
