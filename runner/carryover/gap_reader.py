@@ -87,7 +87,7 @@ class _Reader:
 
     def kexec(self) -> Kexec:
         """All of it."""
-        first = next((s["device"] for s in self._steps if s["what"] in _OF_DEVICE), None)
+        first = self._first_device()
         seconds: dict[str, float] = {}
         errors: dict[str, float] = {}  # of a kernel's stamps on the counter
         kernels = {
@@ -144,6 +144,15 @@ class _Reader:
             device_steps=of_devices,
             clock=clock,
         )
+
+    def _first_device(self) -> str | None:
+        """Whose steps end the time line: the first that took all of them, or else any."""
+        taken: dict[str, set[str]] = {}
+        for step in self._steps:
+            if step["what"] in _OF_DEVICE:
+                taken.setdefault(step["device"], set()).add(step["what"])
+        whole = (device for device, whats in taken.items() if whats.issuperset(_OF_DEVICE))
+        return next(whole, next(iter(taken), None))
 
     def _counter(self, step: dict[str, Any], kernel: ClockBounds | None) -> float | None:
         """A step on the counter, seconds from its zero."""

@@ -43,6 +43,17 @@ def one(folder: Path, kexec: MadeUpKexec) -> Kexec:
     return found
 
 
+def test_the_time_line_ends_with_a_device_that_was_taken_over_to_the_end(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path).begin()
+    MadeUpKexec().tell(run)
+    at = next(i for i, record in enumerate(run.records) if record.get("what") == "file")
+    run.records.insert(at, {**run.records[at], "device": "0000:01:00.0"})
+    (found,) = gaps([load(run.end().write())]).kexecs
+    assert found.first_device == DEVICE
+    assert is_whole(found)
+    assert found.parts["driver attach"] is not None
+
+
 def test_every_part_is_as_long_as_it_truly_was(tmp_path: Path) -> None:
     found = one(tmp_path, MadeUpKexec(rate=30e-6))
     for name, begin, end in PARTS:
