@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/sysinfo.h>
 
 #include <array>
 #include <thread>
@@ -13,6 +12,7 @@
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/file_continuity.h"
 #include "fixtures/dma/on_device.h"
+#include "fixtures/memory/total_memory.h"
 #include "fixtures/pattern/pattern_matchers.h"
 
 namespace carryover {
@@ -36,12 +36,6 @@ constexpr std::size_t kChunks = 1024;
 constexpr std::size_t kPage = DmaMemory::kBasePage;
 constexpr std::size_t kTables = kChunks * kChunk / kPage / 512 * kPage;
 
-// Memory that this kernel has, in bytes.
-std::size_t TotalMemory() {
-  struct sysinfo info{};
-  return sysinfo(&info) == 0 ? info.totalram * info.mem_unit : 0;
-}
-
 class IgbLargeDomain : public OnDevice<FileContinuity, kOfDomain> {
  protected:
   // Copies from some places of the domain.
@@ -53,8 +47,6 @@ class IgbLargeDomain : public OnDevice<FileContinuity, kOfDomain> {
       ExpectGuards(destination, "destination");
     }
   }
-  // What was preserved is no memory of this kernel until it is restored, or freed
-  // (kho_restore_free()).
   void ExpectTablesBack(std::size_t memory_before) {
     const Deadline deadline = DrivenDevice::Patience();
     while (TotalMemory() < memory_before + kTables && !deadline.Passed()) {

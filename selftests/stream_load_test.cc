@@ -10,10 +10,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "drivers/access/event_wait.h"
 #include "drivers/access/result_matchers.h"
+#include "fixtures/device_file/expect_refused.h"
 #include "fixtures/device_file/in_flight.h"
-#include "fixtures/device_file/refused_kexec.h"
 #include "fixtures/dma/on_device.h"
 #include "fixtures/memory_pressure/memory_pressure.h"
 #include "fixtures/native_disk/busy_disk.h"
@@ -52,29 +51,7 @@ std::optional<NativeDisk> DiskBesideListed() {
   });
 }
 
-class StreamBeforeRefusal : public OnDevice<StreamContinuity, kRefused> {
- protected:
-  // A kexec that another file refuses, of a device that is not handed over; all that was armed by
-  // now is frozen before.
-  void ExpectRefused() {
-    constexpr std::uint64_t kRefuser = 0xf2;
-    auto image = KexecImage::Load();
-    if (!image && image.error().code == ENOENT) {
-      GTEST_SKIP() << "no kernel to load: " << image.error().ToString();
-    }
-    ASSERT_OK(image);
-    ASSERT_OK_AND_ASSIGN(DmaDevice * refuser, Devices::Get().Open("dmac"));
-    ASSERT_OK_AND_ASSIGN(const LiveUpdateSession session, CreateSession("stream-refuser"));
-    ASSERT_OK(PreserveDeviceOf(*refuser, session, kRefuser));
-    ASSERT_OK_AND_ASSIGN(const EventSet events, EventSet::Create(1));
-    ASSERT_OK(refuser->pci().EnableInterrupts(InterruptKind::kMsix, events.fds()));
-    const auto refusal = RefusedKexec();
-    EXPECT_OK(refuser->pci().DisableInterrupts(InterruptKind::kMsix));
-    ASSERT_OK(refusal);
-    EXPECT_EQ(refusal->error.code, EINVAL) << refusal->error.ToString();
-    EXPECT_EQ(refusal->token, kRefuser);
-  }
-};
+class StreamBeforeRefusal : public OnDevice<StreamContinuity, kRefused> {};
 
 CONTINUITY_TEST(StreamBeforeRefusal, GoesOnThroughBothKexecs, StreamCarried,
                 "A stream loses nothing in two kexecs that are refused at freeze, and in the one "
@@ -83,7 +60,7 @@ ARM(StreamBeforeRefusal, GoesOnThroughBothKexecs) {
   ASSERT_NO_FATAL_FAILURE(ArmStream(kSlots, kPeriod, record));
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Stream> stream, dma().device().MakeStream());
   for (int refused = 0; refused < 2; ++refused) {
-    ASSERT_NO_FATAL_FAILURE(ExpectRefused());
+    ASSERT_NO_FATAL_FAILURE(ExpectRefusedBy("dmac"));
     if (IsSkipped()) return;
     ASSERT_OK_AND_ASSIGN(const std::uint64_t count, stream->Count());
     ASSERT_OK(AwaitStreamEntries(*stream, count + 50, DrivenDevice::Patience()));

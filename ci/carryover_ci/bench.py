@@ -146,7 +146,10 @@ def with_versions(bench: Bench, kernel: KernelChoice, progress: Progress) -> Ben
         "reference": reference,
         "another-abi": reference.with_patch(_VARIANTS / "luo-another-version.patch"),
         "stream": streaming,
-        "bridge-loses-master": streaming.with_patch(_VARIANTS / "bridge-loses-master.patch"),
+        **{
+            name: streaming.with_patch(_VARIANTS / f"{name}.patch")
+            for name in ("bridge-loses-master", "tables-stay-preserved")
+        },
     }
     images = {
         name: build_image(bench.program, choice.build(progress)) for name, choice in kernels.items()

@@ -37,6 +37,9 @@ SAMPLE_OF_MUTANTS = (
     "pci-account-not-written",
 )
 
+# Streams of which docs/stream.md says how many runs lost nothing.
+_STREAMS = "GoesOn and (DmacStream or DmacFastStream or IgbStream)"
+
 # A few tests of each kind, whose run is little more than a cold boot and a kexec.
 CYCLE = "OneMiBAndAPage or IgbContinuity or LiveUpdateRules"
 
@@ -265,7 +268,7 @@ def _main() -> None:
         again = ("--repeat", "100", "--jobs", jobs)
         table.command("100 runs", ROOT / "ci" / "bench", "--reference", *again, show=True)
         # One at a time: what one sends the other's emulator might keep from being received.
-        runs_of_streams = ("--stream", "--repeat", "100", "-k", "GoesOn and (Dmac or Igb)")
+        runs_of_streams = ("--stream", "--repeat", "100", "-k", _STREAMS)
         table.command("100 streams", ROOT / "ci" / "bench", *runs_of_streams, show=True)
         cycles = ("--repeat", "200", "--jobs", jobs, "-k", CYCLE)
         table.command("200 cycles", ROOT / "ci" / "bench", *cycles, show=True)

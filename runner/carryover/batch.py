@@ -41,6 +41,7 @@ class _Progress:
     halves: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
+    verify_notes: dict[str, Any] = field(default_factory=dict)  # of the last verify half alone
     device: str | None = None
     damage: list[dict[str, Any]] = field(default_factory=list)
 
@@ -100,7 +101,9 @@ class Batch:
             where = f"{event.text('file')}:{event.number('line')}: "
             progress.failures.append(where + event.text("message"))
         elif event.kind == "note":
-            self._note(progress, event.text("key"), event.fields.get("value"))
+            is_verify = self.running == (name, "verify")
+            notes = progress.verify_notes if is_verify else progress.notes
+            self._note(progress, notes, event.text("key"), event.fields.get("value"))
         elif event.kind == "uses":
             progress.device = progress.device or event.text("address")
         elif event.kind == "finish":
@@ -108,9 +111,9 @@ class Batch:
         return None
 
     @staticmethod
-    def _note(progress: _Progress, key: str, value: Any) -> None:
+    def _note(progress: _Progress, notes: dict[str, Any], key: str, value: Any) -> None:
         if key != DAMAGE:
-            progress.notes[key] = value
+            notes[key] = value
         elif isinstance(value, dict):
             progress.damage.append(value)
         else:
@@ -150,7 +153,7 @@ class Batch:
             duration=sum(half["duration"] for half in progress.halves),
             halves=progress.halves,
             failures=progress.failures,
-            notes=progress.notes,
+            notes={**progress.notes, **progress.verify_notes},
             device=progress.device,
             damage=progress.damage,
             boot=dict(self.boot),
@@ -185,6 +188,7 @@ class Batch:
         self.remaining = 0
         for progress in self._open.values():
             progress.halves_before = len(progress.halves)
+            progress.verify_notes = {}  # what was seen after another kexec says nothing of this one
 
     def end_of_verify(self, said: str) -> Iterator[TestResult]:
         """The `verify` verb is over: an armed test that was not looked at is LOST."""

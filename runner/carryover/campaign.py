@@ -127,12 +127,12 @@ class Campaign:
             self.left = f"the target may not be in its own kernel: {error}"
         except KeyboardInterrupt:
             self.left = "interrupted while the target was to boot its own kernel: it may not have"
+        # A lab's traffic peers end now.
+        self._complain_of_drivers()
 
     def _tell_where_it_was_lost(self, result: TestResult) -> None:
-        """Of a stream. The clock of the bench's devices is ours."""
-        is_ours = self._strategy.machine.is_ours
-        wall_less_device = time.time() - time.monotonic() if is_ours else None
-        where = lost_in(result.notes, self._output.marks, wall_less_device)
+        """Of a stream. What has a clock has this machine's: models, and traffic peers."""
+        where = lost_in(result.notes, self._output.marks, time.time() - time.monotonic())
         if where and result.verdict is not Verdict.PASS:
             result.reason = f"{result.reason}; {where}"
             result.notes["stream_lost_in"] = where

@@ -43,6 +43,7 @@ class Companion:
         setpriv = shutil.which("setpriv")
         words = [setpriv, "--pdeathsig", "KILL", *command] if setpriv else [*command]
         self._said: IO[bytes] = log.open("ab")
+        before = self._said.tell()  # what others of its name said, in former power cycles
         try:
             self._child = subprocess.Popen(
                 words,
@@ -59,7 +60,8 @@ class Companion:
             self._child.kill()
             self._child.wait()
             self._close()
-            why = log.read_text(errors="replace").strip() or "it does not say that it is ready"
+            said = log.read_bytes()[before:].decode(errors="replace").strip()
+            why = said or "it does not say that it is ready"
             refused = self._child.returncode in _NOT_USED_RIGHT
             kind: type[Exception] = BadInput if refused else Infrastructure
             raise kind(f"{name} does not start: {why}")

@@ -109,7 +109,9 @@ class LabMachineDriver(Driver, MachineProtocol):  # type: ignore[misc]
             self._recorder.hand_to(watch)
             self._recorder.start()
         self._is_observed = True
-        if self.peers and self._traffic_peers is None:
+        if self._traffic_peers is not None:
+            self._traffic_peers.hand_to(watch)
+        elif self.peers:
             program = os.path.expandvars(self.peer_program)
             self._traffic_peers = TrafficPeers(program, self.peers, error_log.parent / "peers")
             self._traffic_peers.start(watch)

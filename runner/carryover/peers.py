@@ -24,11 +24,20 @@ from carryover.observation import ReaderFailed, Watch
 
 # The variable that an environment names the folder of the sockets by.
 PEERS = "CARRYOVER_PEERS"
-_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
+_MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
 _INTERFACE = re.compile(r"[^\s/]{0,15}")
 _LOST_THE_RATE = 1  # exit status: the rate was not held, which the report tells more of
 # The NIC receives nothing for as long as a machine boots, and a kexec takes.
 _PATIENCE = 24 * 3600
+
+
+def _is_mac(_: object, attribute: Any, value: Any) -> None:
+    """YAML takes 52:54:00:12:34:56 without quotes for a number."""
+    if not (isinstance(value, str) and _MAC.fullmatch(value)):
+        raise ValueError(
+            f"{attribute.name}: {value!r} is no Ethernet address in quotes, such as "
+            '"02:00:00:82:75:77"'
+        )
 
 
 @attr.s(auto_attribs=True, frozen=True)
@@ -42,7 +51,7 @@ class PeerSettings:
         interface: NIC of the controller; empty: a unix socket of QEMU's.
     """
 
-    to: str = attr.ib(validator=attr.validators.matches_re(_MAC))
+    to: str = attr.ib(validator=_is_mac)
     rate: int = attr.ib(
         default=1000, validator=[attr.validators.instance_of(int), attr.validators.ge(1)]
     )
@@ -104,6 +113,8 @@ class TrafficPeers:
         self._peers = dict(peers)
         self._logs = logs
         self._running: dict[str, Companion] = {}
+        self._watch: Watch | None = None
+        self._died: list[str] = []
         self.notes: list[str] = []
         # The name of a unix socket has 107 bytes at most: not below the output folder.
         self._folder = Path(tempfile.mkdtemp(prefix="carryover-peers-"))
@@ -121,15 +132,27 @@ class TrafficPeers:
             Infrastructure: A peer does not start, such as one whose interface is in use.
         """
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._watch = watch
         for name, peer in self._peers.items():
 
             def died(how: str, name: str = name) -> None:
-                watch.post(ReaderFailed(Infrastructure(f"the traffic peer {name} {how}")))
+                self._died.append(f"the traffic peer {name} {how}")
+                self._tell(self._died[-1])
 
             log = self._logs / f"{name}.log"
             self._running[name] = Companion(
                 f"traffic peer {name}", self.command(name, peer), log, died
             )
+
+    def hand_to(self, watch: Watch) -> None:
+        """Who hears from now on of a peer that ends by itself; and now, of one that has."""
+        self._watch = watch
+        for how in list(self._died):
+            self._tell(how)
+
+    def _tell(self, how: str) -> None:
+        if self._watch is not None:
+            self._watch.post(ReaderFailed(Infrastructure(how)))
 
     def command(self, name: str, peer: PeerSettings) -> list[str]:
         """Its program and words."""
@@ -153,6 +176,8 @@ class TrafficPeers:
                 self.notes.append(self._what_was_held(name))
             elif status != 0:
                 self.notes.append(f"traffic peer {name} ended with {status}: {self._said(name)}")
+            elif self._read_report(name)["offered"] == 0:
+                self.notes.append(f"traffic peer {name} sent nothing: {self._why_nobody(name)}")
         self._running.clear()
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._folder)
@@ -160,8 +185,18 @@ class TrafficPeers:
     def _said(self, name: str) -> str:
         return (self._logs / f"{name}.log").read_text(errors="replace").strip()
 
-    def _what_was_held(self, name: str) -> str:
+    def _read_report(self, name: str) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(self._report(name).read_text())
+        return report
+
+    def _why_nobody(self, name: str) -> str:
+        interface = self._peers[name].interface
+        if not interface:
+            return "nobody connected to its socket"
+        return f"{interface} had no carrier: is its cable in, and the NIC under test up?"
+
+    def _what_was_held(self, name: str) -> str:
+        report = self._read_report(name)
         worst = report["worst_second"] or {"offered": 0, "second": 0}
         return (
             f"traffic peer {name} did not hold {report['rate_hz']:g} frames a second: "

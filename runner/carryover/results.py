@@ -37,7 +37,7 @@ _FILES = (
     "events.jsonl",
     "qemu.log",
 )
-_FOLDERS = ("logs", "models")
+_FOLDERS = ("logs", "models", "peers")
 
 
 @dataclass(frozen=True)

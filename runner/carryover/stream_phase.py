@@ -33,17 +33,17 @@ _BEFORE = "before the kexec"
 _SEEN = {"stream_at_attached_ns": "after the attach", "stream_at_bound_ns": "attach"}
 
 
-def lost_in(notes: Mapping[str, Any], marks: Sequence[Mark], wall_less_device: float | None) -> str:
+def lost_in(notes: Mapping[str, Any], marks: Sequence[Mark], wall_less_device: float) -> str:
     """Tells a person where the first entries were lost; "" if the notes say nothing of a loss.
 
     Args:
         notes: Of the test.
         marks: Of the run so far, in order.
-        wall_less_device: The wall clock of the marks less the device's, in seconds; None if the
-            device's clock is not known here.
+        wall_less_device: The wall clock of the marks less the device's, in seconds.
     """
     begin = _time(notes, _LOST_FROM)
-    if begin is None:
+    # One that stood still for long may have lost nothing, and its test fail for another reason.
+    if begin is None or notes.get("stream_lost") == "0":
         return ""
     end = _time(notes, _LOST_TO)
     where = _phase(begin, notes, marks, wall_less_device)
@@ -59,13 +59,13 @@ def lost_in(notes: Mapping[str, Any], marks: Sequence[Mark], wall_less_device: f
 
 
 def _phase(
-    at: float, notes: Mapping[str, Any], marks: Sequence[Mark], wall_less_device: float | None
+    at: float, notes: Mapping[str, Any], marks: Sequence[Mark], wall_less_device: float
 ) -> str:
     for note, phase in _SEEN.items():
         seen = _time(notes, note)
         if seen is not None and at >= seen:
             return phase
-    if wall_less_device is None or not marks:
+    if not marks:
         return "kexec, boot or vfio bind"
     return _by_marks(at + wall_less_device, marks)
 

@@ -172,3 +172,26 @@ def test_each_damaged_memory_is_kept() -> None:
         Batch([info("A.C")]).observe(
             Event("note", {"name": "A.C", "key": "damage", "value": "much"})
         )
+
+
+def test_what_was_seen_after_another_kexec_says_nothing_of_the_last() -> None:
+    def note(key: str, value: str) -> Event:
+        return Event("note", {"name": "A.B", "key": key, "value": value})
+
+    def start(half: str) -> Event:
+        return Event("start", {"name": "A.B", "half": half})
+
+    batch = Batch([info("A.B", generations=2)])
+    for event in (start("arm"), note("armed", "yes"), finish("A.B", "arm", "ARMED")):
+        batch.observe(event)
+    batch.begin_verify()
+    for event in (start("verify"), note("bound", "1"), finish("A.B", "verify", "PASS", 1)):
+        batch.observe(event)
+    for event in (start("carry"), note("carried", "yes"), finish("A.B", "carry", "ARMED", 1)):
+        batch.observe(event)
+    batch.begin_verify()
+    batch.observe(start("verify"))
+    batch.observe(note("lost", "3"))
+    result = batch.observe(finish("A.B", "verify", "FAIL", 2))
+    assert result is not None
+    assert result.notes == {"armed": "yes", "carried": "yes", "lost": "3"}

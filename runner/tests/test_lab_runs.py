@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import FAKE, FakeBench, Run
 from fake.lab import BOOTS, BROKEN
+from fake.peer import write_peer
 
 
 class FakeLab(FakeBench):
@@ -57,6 +58,24 @@ def test_it_may_be_left_as_it_is(lab: FakeLab) -> None:
     lab.edit("delay: 0", "delay: 0, leave: as-is")
     assert lab.run_tests("Memory.Passes").status == 0
     assert lab.recovered == ["SSH reboot"]
+
+
+def test_what_a_peer_did_not_hold_is_told_in_the_end(lab: FakeLab) -> None:
+    program = write_peer(lab.folder)
+    peers = 'peers: {nic: {to: "02:00:00:82:75:77", interface: eth1}}'
+    lab.edit("delay: 0", f"delay: 0, {peers}, peer_program: {program}")
+    run = lab.run_tests("Memory.Passes")
+    assert run.status == 0, run.output
+    assert "traffic peer nic did not hold 1000 frames a second" in run.output
+
+
+def test_a_peer_that_dies_is_trouble_of_the_harness(lab: FakeLab) -> None:
+    program = write_peer(lab.folder)
+    peers = 'peers: {nic: {to: "02:00:00:82:75:77", rate: 9, interface: eth1}}'
+    lab.edit("delay: 0", f"delay: 0, {peers}, peer_program: {program}")
+    run = lab.run_tests("Memory.Passes")
+    assert run.verdicts == {"Memory.Passes": "INFRA"}, run.output
+    assert "the traffic peer nic ended with 9" in reason(run, "Memory.Passes")
 
 
 def test_a_boot_loaders_boot_must_have_no_nonce(lab: FakeLab) -> None:

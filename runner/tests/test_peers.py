@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake.peer import write_peer
 from labgrid import Target
 
 from carryover.errors import BadInput, Infrastructure
@@ -22,35 +22,10 @@ from carryover.peers import TrafficPeers, peer_settings
 
 TO = "02:00:00:82:75:77"
 
-# Notes its words, says that it is ready, and writes a report when it is ended: by its rate, a peer
-# that held it, did not, or cannot begin.
-PROGRAM = """#!/usr/bin/env python3
-import json, signal, sys
-words = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-rate = float(words["--rate"])
-if rate == 3:
-    sys.stderr.write("eth1 is the default route: choose another interface\\n")
-    sys.exit(3)
-def end(signum, frame):
-    report = {"rate_hz": rate, "achieved_hz": rate - 1.5, "held": rate != 1000}
-    report["worst_second"] = {"second": 7, "offered": int(rate) - 79}
-    report["words"] = words
-    with open(words["--report"], "w") as file:
-        json.dump(report, file)
-    sys.exit(1 if rate == 1000 else 0)
-signal.signal(signal.SIGTERM, end)
-print("ready", flush=True)
-while True:
-    signal.pause()
-"""
-
 
 @pytest.fixture
 def program(tmp_path: Path) -> str:
-    path = tmp_path / "peer"
-    path.write_text(PROGRAM)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return str(path)
+    return write_peer(tmp_path)
 
 
 @pytest.fixture
@@ -106,12 +81,52 @@ def test_one_that_dies_is_trouble_of_the_harness(
         watch.next(time.monotonic() + 5)
 
 
+def test_one_that_died_is_told_to_who_watches_later(
+    started: tuple[TrafficPeers, Watch],
+) -> None:
+    """In the next power cycle of a lab's machine."""
+    peers, watch = started
+    os.kill(peers._running["second"].pid, signal.SIGKILL)
+    with pytest.raises(Infrastructure):
+        watch.next(time.monotonic() + 5)
+    later = Watch()
+    peers.hand_to(later)
+    with pytest.raises(Infrastructure, match=r"traffic peer second was killed by signal 9"):
+        later.next(time.monotonic() + 5)
+
+
+@pytest.mark.parametrize(
+    ("interface", "why"),
+    [
+        ("", "nobody connected to its socket"),
+        ("eth1", "eth1 had no carrier: is its cable in, and the NIC under test up?"),
+    ],
+)
+def test_one_that_sent_nothing_is_told(
+    program: str, tmp_path: Path, interface: str, why: str
+) -> None:
+    settings = peer_settings({"nic": {"to": TO, "rate": 7, "interface": interface}})
+    peers = TrafficPeers(program, settings, tmp_path / "logs")
+    peers.start(Watch())
+    peers.close()
+    assert peers.notes == [f"traffic peer nic sent nothing: {why}"]
+
+
 def test_one_that_cannot_begin_says_why(program: str, tmp_path: Path) -> None:
     settings = peer_settings({"nic": {"to": TO, "rate": 3, "interface": "eth1"}})
     peers = TrafficPeers(program, settings, tmp_path / "logs")
     with pytest.raises(
         Infrastructure, match="traffic peer nic does not start: eth1 is the default"
     ):
+        peers.start(Watch())
+    peers.close()
+
+
+def test_what_another_said_before_is_no_reason(program: str, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "nic.log").write_text("of an earlier power cycle\n")
+    peers = TrafficPeers(program, peer_settings({"nic": {"to": TO, "rate": 3}}), tmp_path / "logs")
+    with pytest.raises(Infrastructure, match="nic does not start: eth1 is"):
         peers.start(Watch())
     peers.close()
 
@@ -138,6 +153,7 @@ def test_a_program_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     [
         ({}, "to"),
         ({"to": "02:00"}, "to"),
+        ({"to": 41135085296}, "to: 41135085296 is no Ethernet address in quotes"),
         ({"to": TO, "rate": 0}, "rate"),
         ({"to": TO, "rate": "fast"}, "rate"),
         ({"to": TO, "size": 20}, "size"),

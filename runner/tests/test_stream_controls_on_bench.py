@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What must fail, in QEMU: a stream on a kernel that does not carry it, and a rogue device.
 
-And what QEMU does not heed, and hardware does: bus mastering of the bridges above a device.
+And what no stream shows: bus mastering of the bridges above a device, which QEMU does not heed and
+hardware does; and memory that a refused kexec takes from the next kernel.
 """
 
 from __future__ import annotations
@@ -135,6 +136,19 @@ def test_a_kernel_without_the_option_is_told_before_anything_is_armed(tmp_path: 
     run = bench.run("DmacStream::GoesOn")
     assert (run.status, run.verdicts) == (pytest.ExitCode.USAGE_ERROR, {}), run.output
     assert "CONFIG_VFIO_PCI_LIVEUPDATE_DMA=y (ci/kernel/build --stream)" in run.output
+
+
+@pytest.mark.parametrize(
+    ("kernel", "verdict"), [("stream", "PASS"), ("tables-stay-preserved", "FAIL")]
+)
+def test_a_refused_kexec_leaves_no_tables_preserved(
+    tmp_path: Path, kernel: str, verdict: str
+) -> None:
+    """The next kernel would lack that memory, for as long as it runs."""
+    bench = bench_of(tmp_path, _STREAMS)
+    bench.kernels(kernel, "stream", ["memory", "mapping", "stream"])
+    run = bench.run("HiddenRefusal::LeavesNoTablesPreserved")
+    assert run.verdicts == {"HiddenRefusal.LeavesNoTablesPreserved": verdict}, run.output
 
 
 def masters(trace: str) -> dict[int, list[bool]]:

@@ -70,10 +70,14 @@ def test_nothing_lost_is_nothing_to_tell() -> None:
     assert lost_in({"stream_lost": "0"}, MARKS, WALL) == ""
 
 
-def test_without_the_devices_clock_steps_alone_tell() -> None:
+def test_one_that_stood_still_and_lost_nothing_is_nothing_to_tell() -> None:
+    assert lost_in({"stream_lost_from_ns": "3100000000", "stream_lost": "0"}, MARKS, WALL) == ""
+
+
+def test_without_marks_steps_alone_tell() -> None:
     notes = {"stream_lost_from_ns": "3100000000", **SEEN}
-    assert "kexec, boot or vfio bind" in lost_in(notes, MARKS, None)
-    assert "attach" in lost_in({**notes, "stream_lost_from_ns": "7200000000"}, MARKS, None)
+    assert "kexec, boot or vfio bind" in lost_in(notes, [], WALL)
+    assert "attach" in lost_in({**notes, "stream_lost_from_ns": "7200000000"}, [], WALL)
 
 
 def test_marks_of_the_last_kexec_count() -> None:
