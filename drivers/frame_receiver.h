@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 
@@ -55,6 +54,8 @@ class FrameReceiver {
   [[nodiscard]] virtual std::size_t slots() const = 0;
   // What is in a slot's buffer, kSlotBytes.
   [[nodiscard]] virtual std::span<const std::byte> Buffer(std::size_t slot) const = 0;
+  // The slot's descriptor is as Start() left it: the device has not been there.
+  [[nodiscard]] virtual bool IsUnused(std::size_t slot) const = 0;
   // The frame in a slot, without its check sequence; none if the device did not say that a whole
   // and right one is there.
   [[nodiscard]] virtual std::optional<std::span<const std::byte>> Frame(std::size_t slot) const = 0;

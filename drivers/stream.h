@@ -69,6 +69,8 @@ class Stream {
   [[nodiscard]] virtual std::size_t slots() const = 0;
   // All bytes of a slot.
   [[nodiscard]] virtual std::span<const std::byte> Slot(std::size_t slot) const = 0;
+  // What the device writes beside a slot's bytes, such as its descriptor, is as Start() left it.
+  [[nodiscard]] virtual bool IsUnused(std::size_t /*slot*/) const { return true; }
   // The entry in a slot; none if what is there is not a whole one.
   [[nodiscard]] virtual std::optional<StreamEntry> ReadSlot(std::size_t slot) const = 0;
 };

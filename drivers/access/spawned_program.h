@@ -61,6 +61,7 @@ class SpawnedProgram {
     ASSERT_STREQ(said.data(), "ready\n");
   }
 
+  [[nodiscard]] pid_t pid() const { return pid_; }
   void Signal(int number) const { EXPECT_EQ(kill(pid_, number), 0) << strerrordesc_np(errno); }
 
   // Its exit status; negative: the signal that ended it.

@@ -50,7 +50,7 @@ TEST_F(DmacModelTest, StreamsNumberedRecordsIntoARing) {
   for (std::uint64_t number = count - 16; number < count; ++number) {
     const StreamRecord record = Record(number % 16);
     EXPECT_EQ(record.number, number);
-    EXPECT_EQ(record.complement, ~number);
+    EXPECT_EQ(record.complement, ~(number ^ record.time));
     EXPECT_GE(record.time, time);
     time = record.time;
   }

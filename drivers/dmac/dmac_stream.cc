@@ -118,7 +118,7 @@ Result<void> DmacStream::Stop(Deadline deadline) {
 std::optional<StreamEntry> DmacStream::ReadSlot(std::size_t slot) const {
   StreamRecord record;
   std::memcpy(&record, Slot(slot).data(), sizeof(record));
-  const bool whole = record.complement == ~record.number &&
+  const bool whole = record.complement == record.Complement() &&
                      std::ranges::all_of(record.zeros, [](auto word) { return word == 0; });
   if (!whole) return std::nullopt;
   return StreamEntry{.number = record.number, .time = std::chrono::nanoseconds(record.time)};

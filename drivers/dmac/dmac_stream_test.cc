@@ -96,7 +96,7 @@ TEST_F(DmacStreamTest, TellsADeviceThatIsGone) {
 TEST_F(DmacStreamTest, KnowsAnEntryFromRubbish) {
   ASSERT_OK(Start());
   ASSERT_OK(stream_->Stop(Soon()));
-  StreamRecord record{.number = 5, .time = 7, .complement = ~std::uint64_t{5}};
+  StreamRecord record{.number = 5, .time = 7, .complement = ~std::uint64_t{5 ^ 7}};
   const auto put = [&] {
     std::memcpy(ring().memory.data() + stream_->RingBytes(3), &record, sizeof(record));
     return stream_->ReadSlot(3);
@@ -105,7 +105,10 @@ TEST_F(DmacStreamTest, KnowsAnEntryFromRubbish) {
   record.zeros[4] = 1;
   EXPECT_EQ(put(), std::nullopt);
   record.zeros[4] = 0;
-  record.complement = 5;
+  record.time = 8;
+  EXPECT_EQ(put(), std::nullopt);
+  record.time = 7;
+  record.number = 4;
   EXPECT_EQ(put(), std::nullopt);
 }
 

@@ -142,8 +142,11 @@ static_assert(sizeof(WrittenBack) == 8);
 struct StreamRecord {
   std::uint64_t number = 0;
   std::uint64_t time = 0;        // ns
-  std::uint64_t complement = 0;  // of number
+  std::uint64_t complement = 0;  // see Complement()
   std::uint64_t zeros[5] = {};
+
+  // What tells a whole record: all bits of number xor time inverted.
+  [[nodiscard]] std::uint64_t Complement() const { return ~(number ^ time); }
 };
 static_assert(sizeof(StreamRecord) == 64);
 

@@ -32,12 +32,12 @@ void ReceiveRing::Prepare() {
   done_ = 0;
 }
 
+std::uint64_t ReceiveRing::ReadStatus(std::size_t slot) const {
+  return std::atomic_ref(At(slot)->status).load(std::memory_order_acquire);
+}
+
 std::size_t ReceiveRing::CountDone() {
-  const auto is_done = [this](std::size_t slot) {
-    const std::uint64_t status = std::atomic_ref(At(slot)->status).load(std::memory_order_acquire);
-    return (status & ReceiveDescriptor::kDone) != 0;
-  };
-  while (done_ < slots_ && is_done(done_)) ++done_;
+  while (done_ < slots_ && (ReadStatus(done_) & ReceiveDescriptor::kDone) != 0) ++done_;
   DmaReadBarrier();
   return done_;
 }
@@ -46,8 +46,13 @@ std::span<const std::byte> ReceiveRing::Buffer(std::size_t slot) const {
   return memory_.memory.subspan(BufferOffset(slot), FrameReceiver::kSlotBytes);
 }
 
+bool ReceiveRing::IsUnused(std::size_t slot) const {
+  return ReadStatus(slot) == 0 && At(slot)->address == memory_.iova + BufferOffset(slot);
+}
+
 std::optional<std::span<const std::byte>> ReceiveRing::Frame(std::size_t slot) const {
-  const ReceiveDescriptor descriptor = *At(slot);
+  const ReceiveDescriptor descriptor{.address = 0, .status = ReadStatus(slot)};
+  DmaReadBarrier();
   constexpr std::uint32_t kWhole = ReceiveDescriptor::kDone | ReceiveDescriptor::kEndOfPacket;
   const auto status = static_cast<std::uint32_t>(descriptor.status);
   if ((status & (kWhole | ReceiveDescriptor::kErrors)) != kWhole ||

@@ -53,10 +53,12 @@ class ReceiveRing {
   [[nodiscard]] std::size_t CountDone();
 
   [[nodiscard]] std::span<const std::byte> Buffer(std::size_t slot) const;
+  [[nodiscard]] bool IsUnused(std::size_t slot) const;
   [[nodiscard]] std::optional<std::span<const std::byte>> Frame(std::size_t slot) const;
 
  private:
   [[nodiscard]] ReceiveDescriptor* At(std::size_t slot) const;
+  [[nodiscard]] std::uint64_t ReadStatus(std::size_t slot) const;
   [[nodiscard]] std::size_t BufferOffset(std::size_t slot) const {
     return descriptor_bytes() + slot * FrameReceiver::kSlotBytes;
   }

@@ -98,6 +98,7 @@ class Receiver final : public FrameReceiver {
   [[nodiscard]] std::span<const std::byte> Buffer(std::size_t slot) const override {
     return ring_.Buffer(slot);
   }
+  [[nodiscard]] bool IsUnused(std::size_t slot) const override { return ring_.IsUnused(slot); }
   [[nodiscard]] std::optional<std::span<const std::byte>> Frame(std::size_t slot) const override {
     return ring_.Frame(slot);
   }

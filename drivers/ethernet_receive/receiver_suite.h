@@ -65,6 +65,12 @@ TYPED_TEST_P(ReceiverSuite, FramesAreWhereTheirNumberIs) {
   }
   EXPECT_FALSE(this->receiver_->Frame(5));
   EXPECT_THAT(this->receiver_->Buffer(5), testing::Each(this->kBlank));
+  EXPECT_FALSE(this->receiver_->IsUnused(4));
+  EXPECT_TRUE(this->receiver_->IsUnused(5));
+  std::byte& of_its_address = this->ring().memory[5 * sizeof(ReceiveDescriptor) + 7];
+  of_its_address ^= std::byte{1};
+  EXPECT_FALSE(this->receiver_->IsUnused(5));
+  of_its_address ^= std::byte{1};
   EXPECT_OK(this->receiver_->Stop(this->Soon()));
 }
 

@@ -244,7 +244,7 @@ def _compare(options: argparse.Namespace) -> int:
     a, b = load(options.a), load(options.b)
     comparison = compare(a, b, Thresholds(options.relative, options.seconds))
     if options.json:
-        runs = {"a": str(a.directory), "b": str(b.directory)}
+        runs = {"a": a.name, "b": b.name}
         sys.stdout.write(json.dumps({**runs, **comparison.as_dict()}, indent=1) + "\n")
     else:
         # A line for each change, whatever its length, unless somebody looks on.
@@ -294,7 +294,7 @@ def _gap(options: argparse.Namespace) -> int:
     console.print(gap_text(found), soft_wrap=True)
     for saved in runs:
         if saved.remark:
-            text = f"remark  {saved.directory}: {saved.remark}"
+            text = f"remark  {saved.name}: {saved.remark}"
             console.print(text, style="yellow", markup=False, soft_wrap=True)
     return 0
 

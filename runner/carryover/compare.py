@@ -131,7 +131,7 @@ def compare(a: SavedRun, b: SavedRun, thresholds: Thresholds | None = None) -> C
         new_violations=new_violations,
         gone_violations=gone_violations,
         thresholds=limits,
-        remarks=[f"{run.directory}: {run.remark}" for run in (a, b) if run.remark],
+        remarks=[f"{run.name}: {run.remark}" for run in (a, b) if run.remark],
     )
 
 

@@ -45,9 +45,7 @@ def comparison_text(a: SavedRun, b: SavedRun, comparison: Comparison) -> Rendera
 def _runs(a: SavedRun, b: SavedRun) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, run in (("A", a), ("B", b)):
-        table.add_row(
-            Text(name, "bold"), Text(str(run.directory)), Text(_kernels(run)), _counts(run)
-        )
+        table.add_row(Text(name, "bold"), Text(run.name), Text(_kernels(run)), _counts(run))
     return table
 
 

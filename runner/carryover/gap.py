@@ -86,7 +86,7 @@ class Kexec:
     """One kexec.
 
     Attributes:
-        run: Folder of its run.
+        run: Folder or file of its run.
         cycle: Power cycle of the run, from 1.
         kexec: Kexec of the cycle, from 1.
         steps: When each step was, milliseconds from `jump`, the last moment of user space; None if

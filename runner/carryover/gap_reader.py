@@ -36,12 +36,12 @@ def gaps(runs: Sequence[SavedRun]) -> Gaps:
         of_run = list(kexecs(run))
         if not of_run and _verified(run):
             raise BadInput(
-                f"{run.directory}: the run has no clock of its target: that was not asked, or has "
+                f"{run.name}: the run has no clock of its target: that was not asked, or has "
                 "no time stamp counter; console.log and the run's own words say more"
             )
         if not of_run:
             raise BadInput(
-                f"{run.directory}: the run has no kexec that came to its verification; give one "
+                f"{run.name}: the run has no kexec that came to its verification; give one "
                 "with continuity tests, e.g. of ci/bench --stream"
             )
         found += of_run
@@ -129,7 +129,7 @@ class _Reader:
                 "; ".join(dict.fromkeys(self._remarks)),
             )
         return Kexec(
-            run=str(self._run.directory),
+            run=self._run.name,
             cycle=self._cycle,
             kexec=self._number,
             steps=steps,

@@ -28,7 +28,7 @@ def gap_text(gaps: Gaps) -> RenderableType:
 
 
 def _one(kexec: Kexec) -> Iterator[RenderableType]:
-    yield Text(f"{kexec.run}: kexec {kexec.kexec} of power cycle {kexec.cycle}", "bold")
+    yield Text(_name(kexec), "bold")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("part", "begins", "takes"):
         table.add_column(name, justify="left" if name == "part" else "right", no_wrap=True)
@@ -62,6 +62,10 @@ def _one(kexec: Kexec) -> Iterator[RenderableType]:
             device.test,
         )
     yield devices
+
+
+def _name(kexec: Kexec) -> str:
+    return f"{kexec.run}: kexec {kexec.kexec} of power cycle {kexec.cycle}"
 
 
 def _during(device: Device) -> Text | str:
@@ -126,7 +130,7 @@ def _ms(value: float | None) -> Text | str:
 def _clocks(kexecs: list[Kexec]) -> Iterator[RenderableType]:
     for kexec in kexecs:
         unknown = kexec.whole_ms - kexec.known_ms
-        where = f"kexec {kexec.kexec}" if len(kexecs) > 1 else "clock"
+        where = _name(kexec) if len(kexecs) > 1 else "clock"
         if kexec.clock.remark:
             yield Text(f"{where}: {kexec.clock.remark}", "yellow")
         if unknown > 0.01 * kexec.whole_ms:

@@ -201,5 +201,5 @@ class TrafficPeers:
         return (
             f"traffic peer {name} did not hold {report['rate_hz']:g} frames a second: "
             f"{worst['offered']} in second {worst['second']}, {report['achieved_hz']:.1f} on "
-            "average; no frame was skipped for that, they came late"
+            "average; no number was skipped for that, frames came late"
         )

@@ -31,6 +31,7 @@ class SavedRun:
         end: The last record; None if the run was cut short.
         remark: What is missing of the run; empty if it is whole.
         target: What the target said by its own clocks: `step`, `clock` and `device-gap`.
+        file: What was read, if that is not the directory's results.jsonl.
     """
 
     directory: Path
@@ -42,6 +43,12 @@ class SavedRun:
     end: dict[str, Any] | None
     remark: str
     target: list[dict[str, Any]] = field(default_factory=list)
+    file: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Of several runs, which: the directory, or the file if it is one of many there."""
+        return str(self.file or self.directory)
 
 
 def load(directory_or_file: Path) -> SavedRun:
@@ -81,6 +88,7 @@ def load(directory_or_file: Path) -> SavedRun:
         violations=by_event["violation"],
         end=end,
         remark=_remark(len(lines), is_cut_off=bool(rest), end=end),
+        file=None if file.name == _NAME else file,
     )
 
 

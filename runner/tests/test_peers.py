@@ -68,7 +68,7 @@ def test_a_rate_that_was_not_held_is_told_with_what_was(
     peers.close()
     assert peers.notes == [
         "traffic peer second did not hold 1000 frames a second: 921 in second 7, 998.5 on average; "
-        "no frame was skipped for that, they came late"
+        "no number was skipped for that, frames came late"
     ]
 
 

@@ -118,3 +118,9 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
     file.write_text("<testsuites>\n</testsuites>\n")
     with pytest.raises(BadInput, match=r"junit.xml:1: the line is damaged"):
         load(file)
+
+
+def test_one_of_many_runs_in_a_folder_is_named_by_its_file(tmp_path: Path) -> None:
+    for name, told in (("results.jsonl", tmp_path), ("run-7.jsonl", tmp_path / "run-7.jsonl")):
+        (tmp_path / name).write_bytes(lines(BEGIN, END))
+        assert load(tmp_path / name).name == str(told)

@@ -296,9 +296,8 @@ std::optional<std::uint32_t> DmacModel::DoDescriptor() {
 void DmacModel::WorkOnStream(Clock::time_point now) {
   while (stream_.enabled && stream_.due <= now) {
     const auto time = std::chrono::nanoseconds(Clock::now().time_since_epoch()).count();
-    StreamRecord record{.number = stream_.count,
-                        .time = static_cast<std::uint64_t>(time),
-                        .complement = ~stream_.count};
+    StreamRecord record{.number = stream_.count, .time = static_cast<std::uint64_t>(time)};
+    record.complement = record.Complement();
     const std::uint64_t at = stream_.base + stream_.count * sizeof(record) % stream_.size;
     ++stream_.count;
     stream_.due += microseconds(stream_.period);
