@@ -7,6 +7,7 @@
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/expect_refused.h"
 #include "fixtures/device_file/refused_kexec.h"
+#include "fixtures/dma/dma_continuity.h"
 #include "fixtures/dma/on_device.h"
 #include "fixtures/memory/total_memory.h"
 

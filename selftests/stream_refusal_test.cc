@@ -65,6 +65,22 @@ TEST_F(StreamRefusal, MemoryThatWasMappedAfterTheFileWasPreserved) {
   ASSERT_NO_FATAL_FAILURE(ExpectCopies(dma()));
 }
 
+// The next kernel would know nothing of a device that runs.
+TEST_F(StreamRefusal, ImageThatNothingIsHandedOverTo) {
+  ASSERT_OK(session().Preserve(dma().device().region().fd(), 101));
+  ASSERT_NO_FATAL_FAILURE(Preserve(dma(), 1));
+  {
+    const auto image = KexecImage::LoadWithoutHandover();
+    if (!image && image.error().code == ENOSYS) GTEST_SKIP() << image.error().ToString();
+    ASSERT_OK(image);
+    ASSERT_OK_AND_ASSIGN(const Refusal refusal, RefusedKexec());
+    EXPECT_EQ(refusal.error.code, EINVAL) << refusal.error.ToString();
+    EXPECT_FALSE(refusal.token) << "files were frozen for nothing";
+  }
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(dma()));
+  ASSERT_NO_FATAL_FAILURE(LoadImage());
+}
+
 TEST_F(StreamRefusal, InterruptsThatAreEnabled) {
   ASSERT_NO_FATAL_FAILURE(PreserveOther(1));
   ASSERT_OK_AND_ASSIGN(const EventSet events, EventSet::Create(1));
