@@ -217,9 +217,9 @@ def _main() -> None:
         action="store_true",
         help="also start and stop every device 100 times, cause each of the runner's verdicts for "
         "real, have git find a culprit by ci/bisect, build the kernel with each patch more, run "
-        "the suite and streams on a debug kernel, the tests of several kexecs with ten in a row and "
-        "a stream with 100, suite and streams 100 times each, 200 cycles of a few tests, each fault of the matrix 20 times, "
-        "try all mutants, and let clang-tidy's analyzer go deep",
+        "the suite and streams on a debug kernel, the tests of several kexecs with ten in a row, a "
+        "stream with 100, suite and streams 100 times each, 200 cycles of a few tests, each fault "
+        "of the matrix 20 times, try all mutants, and let clang-tidy's analyzer go deep",
     )
     arguments = parser.parse_args()
     _OUT.mkdir(parents=True, exist_ok=True)

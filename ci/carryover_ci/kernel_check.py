@@ -2,15 +2,17 @@
 """ci/kernel/check: holds our series of patches to the kernel's own standards.
 
 checkpatch.pl has nothing to say about any of them, the kernel builds with the first of them, with
-the first two, and so on, and what each touches compiles without a warning at W=1.
+the first two, and so on, and what each touches compiles at W=1 without a warning that it had not
+had before.
 """
 
 import argparse
 import dataclasses
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -47,16 +49,36 @@ def warnings(log: str) -> list[str]:
     return [line for line in log.splitlines() if "warning:" in line]
 
 
+_PLACE = re.compile(r":\d+:\d+:")
+
+
+def new_warnings(log: str, before: Iterable[str]) -> list[str]:
+    """Those of `log` that are not among the warnings of `before`, wherever in its file each is."""
+    known = {_PLACE.sub(":", line) for line in before}
+    return [line for line in warnings(log) if _PLACE.sub(":", line) not in known]
+
+
 def check_builds(source: KernelSource, series: list[Path], progress: Progress) -> None:
     """The kernel of `source` with the first patch, with the first two, and so on."""
     folder = source.tree.parent
     asked = asked_options([REFERENCE_CONFIG, STREAM_CONFIG])
+    output = cache_root() / "kernel" / "output" / "check"
     with lock("kernel-check"):
-        for number, patch in enumerate(series, 1):
+
+        def with_first(number: int) -> KernelSource:
             prepare = partial(_apply, PatchedTree(source.tree, folder), series[:number])
-            output = cache_root() / "kernel" / "output" / "check"
-            step = dataclasses.replace(source, output=output, prepare=prepare)
-            _check_build(step, patch, asked, progress)
+            return dataclasses.replace(source, output=output, prepare=prepare)
+
+        touched = sorted({name for patch in series for name in touched_files(patch.read_text())})
+        before = warnings(_build(with_first(0), "without a patch", touched, asked, progress))
+        for number, patch in enumerate(series, 1):
+            files = sorted(touched_files(patch.read_text()))
+            try:
+                log = _build(with_first(number), patch.stem[5:75], files, asked, progress)
+            except Failure as failure:
+                raise Failure(f"{patch}: {failure}") from failure
+            if found := new_warnings(log, before):
+                raise Failure(f"{patch}: warns at W=1:\n" + "\n".join(found))
         kernel_config.check(asked, (output / ".config").read_text())
 
 
@@ -64,35 +86,38 @@ def _apply(tree: PatchedTree, series: list[Path], _: Progress) -> None:
     tree.apply(series)
 
 
-def _check_build(
+def _build(
     source: KernelSource,
-    patch: Path,
+    what: str,
+    touched: list[str],
     asked: dict[str, kernel_config.Option],
     progress: Progress,
-) -> None:
+) -> str:
+    """Builds the kernel; returns what the compiler says of the `touched` files at W=1."""
     log = source.output / "build.log"
-    with source.prepared(progress), progress.step(patch.name[:4]) as step:
+    with source.prepared(progress), progress.step(what) as step:
         # Options that a later patch brings are not there yet.
         configure(source, asked)
 
-        def make(what: str, *arguments: str, on_line: Callable[[str], object]) -> None:
+        def make(fault: str, *arguments: str, on_line: Callable[[str], object]) -> None:
             command = make_command(source, source.output, f"-j{os.cpu_count() or 1}", *arguments)
             if run_logged(command, log, on_line) != 0:
                 tail = "\n".join(log.read_text().splitlines()[-12:])
-                raise Failure(f"{patch}: {what}:\n{tail}\nAll of it: {log}")
+                raise Failure(f"{fault}:\n{tail}\nAll of it: {log}")
 
         make("the kernel does not build", on_line=lambda line: step.update(line.strip()[:70]))
         objects = [
             str(Path(name).with_suffix(".o"))
-            for name in sorted(touched_files(patch.read_text()))
-            if name.endswith(".c") and (source.output / name).with_suffix(".o").exists()
+            for name in touched
+            if name.endswith(".c")
+            and (source.tree / name).exists()
+            and (source.output / name).with_suffix(".o").exists()
         ]
-        if objects:
-            step.update(f"W=1 {' '.join(objects)}"[:70])
-            make("does not compile at W=1", "W=1", *objects, on_line=lambda line: None)
-            if found := warnings(log.read_text()):
-                raise Failure(f"{patch}: warns at W=1:\n" + "\n".join(found))
-        step.update(patch.stem[5:75])
+        if not objects:
+            return ""
+        step.update(f"W=1 {' '.join(objects)}"[:70])
+        make("does not compile at W=1", "W=1", *objects, on_line=lambda line: None)
+        return log.read_text()
 
 
 def _main() -> None:

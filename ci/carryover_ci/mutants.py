@@ -6,8 +6,9 @@ after the other, or that of ci/bench --stream if the patch has a line "Kernel: s
 the tests that the patch names as its killers (its line Killed-by), and prints who killed what. If
 none of them does, the suite is run until the first test that does not pass: a kill by chance, which
 says little and counts as an error; so does one that names another phase than a patch with a line
-"Lost-in:", for where a stream was lost (docs/stream.md). The whole suite is run on the kernel that
-is not broken before: a test that does not pass on it proves nothing. The table is kept in
+"Lost-in:", for where a stream was lost (docs/stream.md). With a line "Kernel-complains:" the killer
+is what the kernel says of itself, in which that has to be. The whole suite is run on the kernel
+that is not broken before: a test that does not pass on it proves nothing. The table is kept in
 out/mutants/table.json; what has not changed since, the tests included, is not tried again unless it
 is named.
 Exit status 1 if a mutant survives, is killed by chance, does not build or does not boot: nothing is
@@ -53,6 +54,8 @@ _CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
 _PHASES = ("kexec", "verify")  # of the runner's journal, in which no test need be running
 _KERNEL = re.compile(r"^Kernel: (.+)$", re.MULTILINE)
 _PHASE = re.compile(r"^Lost-in: (.+)$", re.MULTILINE)
+_COMPLAINT = re.compile(r"^Kernel-complains: (.+)$", re.MULTILINE)
+_FAULT = "kernel fault: "
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Mutant:
     killed_by: tuple[str, ...] = ()
     kernel: Broken = _REFERENCE
     lost_in: str = ""  # the phase of the kexec in which a stream is lost; empty: none is
+    complaint: str = ""  # in what the kernel says of itself when one of killed_by is run
 
     @classmethod
     def read(cls, patch: Path) -> "Mutant":
@@ -102,6 +106,7 @@ class Mutant:
         options = _OPTIONS.search(text)
         kernel = _KERNEL.search(text)
         phase = _PHASE.search(text)
+        complaint = _COMPLAINT.search(text)
         if kernel and kernel[1] not in _BROKEN:
             raise Failure(f"{patch}: Kernel: there is no kernel {kernel[1]}: {', '.join(_BROKEN)}")
         return cls(
@@ -112,6 +117,7 @@ class Mutant:
             tuple(name for line in _KILLERS.findall(text) for name in line.split()),
             _BROKEN[kernel[1]] if kernel else _REFERENCE,
             phase[1] if phase else "",
+            complaint[1] if complaint else "",
         )
 
 
@@ -148,7 +154,7 @@ def judge(
             break
         if verdict not in (*GOOD, "INFRA"):
             killers.append(f"{verdict} {result['name']}")
-    killers += [f"kernel fault: {fault}" for fault in faults]
+    killers += [f"{_FAULT}{fault}" for fault in faults]
     return (Fate.KILLED if killers else Fate.SURVIVED), killers
 
 
@@ -157,7 +163,10 @@ def judge_named(mutant: Mutant, killers: list[str]) -> Fate:
     if not killers:
         return Fate.SURVIVED
     names = {killer.split(" ", 1)[-1] for killer in killers}
-    as_named = not mutant.killed_by or names & set(mutant.killed_by)
+    as_named = not mutant.killed_by or not names.isdisjoint(mutant.killed_by)
+    if mutant.complaint:
+        faults = [killer for killer in killers if killer.startswith(_FAULT)]
+        as_named = any(mutant.complaint in fault for fault in faults)
     return Fate.KILLED if as_named else Fate.BY_CHANCE
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from carryover_ci.kernel_check import checkpatch, warnings
+from carryover_ci.kernel_check import checkpatch, new_warnings, warnings
 from carryover_ci.run import Failure
 
 
@@ -33,3 +33,9 @@ def test_a_complaint_names_the_patch(tmp_path: Path, script: str) -> None:
 def test_warnings_are_found() -> None:
     assert warnings("  CC a.o\na.c:1:2: warning: unused\nnote: x\n") == ["a.c:1:2: warning: unused"]
     assert warnings("  CC a.o\n") == []
+
+
+def test_warnings_that_were_there_before_are_none_of_a_patch() -> None:
+    before = ["a.c:1:2: warning: unused", "b.c:9:9: warning: old"]
+    log = "a.c:7:5: warning: unused\nc.c:1:2: warning: unused\n"
+    assert new_warnings(log, before) == ["c.c:1:2: warning: unused"]

@@ -274,6 +274,14 @@ def test_a_mutant_that_names_none_may_be_killed_by_any() -> None:
     assert judge_named(Mutant("x", Path("x"), "x"), ["PANIC in the phase kexec"]) is Fate.KILLED
 
 
+def test_a_mutant_that_the_kernel_is_to_complain_of() -> None:
+    mutant = Mutant("x", Path("x"), "x", killed_by=("A.C",), complaint="kho_restore")
+    assert judge_named(mutant, ["kernel fault: WARNING at kho_restore_page"]) is Fate.KILLED
+    assert judge_named(mutant, ["kernel fault: WARNING at oops"]) is Fate.BY_CHANCE
+    assert judge_named(mutant, ["FAIL A.C"]) is Fate.BY_CHANCE
+    assert judge_named(mutant, []) is Fate.SURVIVED
+
+
 def test_a_killer_that_is_no_test_is_refused() -> None:
     mutant = Mutant("x", Path("x.patch"), "x", killed_by=("A.B", "A.Gone"))
     with pytest.raises(Failure, match=r"x\.patch: Killed-by: there is no test A\.Gone"):

@@ -170,6 +170,15 @@ Result<void> VfioPciDevice::AttachTo(std::uint32_t table) {
   return {};
 }
 
+Result<void> VfioPciDevice::Detach() {
+  vfio_device_detach_iommufd_pt detach{};
+  detach.argsz = sizeof(detach);
+  if (ioctl(fd_.get(), VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach) != 0) {
+    return FailErrno("VFIO_DEVICE_DETACH_IOMMUFD_PT");
+  }
+  return {};
+}
+
 Result<void> VfioPciDevice::ReadIdentity() {
   auto config = RegionInfo(VFIO_PCI_CONFIG_REGION_INDEX);
   if (!config) return std::unexpected(config.error());

@@ -57,6 +57,10 @@ class VfioPciDevice final : public PciDevice {
   // missing of what the previous kernel had mapped, or the mode is another).
   [[nodiscard]] Result<void> AttachFilled();
 
+  // Detaches it from what it is attached to: no DMA gets through until it is attached again.
+  // Errors: ENOTTY (opened in another mode than iommufd), EBUSY.
+  [[nodiscard]] Result<void> Detach();
+
   ~VfioPciDevice() override = default;
 
   [[nodiscard]] PciId id() const override { return id_; }
