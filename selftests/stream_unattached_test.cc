@@ -3,11 +3,9 @@
 // write to any memory while translation is off, or is by mappings that the next kernel made for it.
 // The device file of this test is its own. Source: vfio_pci_leave_running() in
 // drivers/vfio/pci/vfio_pci_freeze.c of the reference kernel (ci/kernel/patches).
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/pci_regs.h>
-#include <unistd.h>
 
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/file_continuity.h"
@@ -32,11 +30,8 @@ ARM(StreamUnattached, DoesNotMasterTheBus) {
 }
 VERIFY(StreamUnattached, DoesNotMasterTheBus) {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInherited));
-  std::array<std::uint8_t, 2> command{};
-  const UniqueFd config(open(Attribute("config").c_str(), O_RDONLY | O_CLOEXEC));
-  ASSERT_TRUE(config.valid()) << strerrordesc_np(errno);
-  ASSERT_EQ(pread(config.get(), command.data(), command.size(), PCI_COMMAND), 2);
-  EXPECT_EQ(command[0] & PCI_COMMAND_MASTER, 0);
+  ASSERT_OK_AND_ASSIGN(const std::uint16_t command, CommandNow());
+  EXPECT_EQ(command & PCI_COMMAND_MASTER, 0);
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInUse));
   ASSERT_OK(dma().Start());
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(kPayload));

@@ -81,12 +81,8 @@ ARM(VfioFreezeIncoming, CommandDisablesInterruptsAndNothingElse) {
 }
 VERIFY(VfioFreezeIncoming, CommandDisablesInterruptsAndNothingElse) {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kInherited));
-  std::array<std::uint8_t, 2> bytes{};
-  const UniqueFd config(open(Attribute("config").c_str(), O_RDONLY | O_CLOEXEC));
-  ASSERT_TRUE(config.valid()) << strerrordesc_np(errno);
-  ASSERT_EQ(pread(config.get(), bytes.data(), bytes.size(), PCI_COMMAND), 2);
-  EXPECT_EQ(bytes[0] | (bytes[1] << 8), PCI_COMMAND_INTX_DISABLE)
-      << fmt::format("it was {:#x}", record.command);
+  ASSERT_OK_AND_ASSIGN(const std::uint16_t command, CommandNow());
+  EXPECT_EQ(command, PCI_COMMAND_INTX_DISABLE) << fmt::format("it was {:#x}", record.command);
 }
 
 // Flow Control Transmit Timer Value (82576 data sheet, 8.2.8): 0 after a reset, 16 bits, and
