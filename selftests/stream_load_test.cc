@@ -141,7 +141,7 @@ VERIFY(StreamUnderPressure, GoesOn) {
   std::optional<InFlight> cache;
   if (const auto native = DiskBesideListed()) {
     disk.emplace(open(native->node.c_str(), O_RDONLY | O_CLOEXEC));
-    ASSERT_TRUE(disk->valid()) << native->node << ": " << std::strerror(errno);
+    ASSERT_TRUE(disk->valid()) << native->node << ": " << strerrordesc_np(errno);
     cache.emplace([&] { ChurnPageCache(*disk, read); });
   }
   ASSERT_OK_AND_ASSIGN(const auto pressure, MemoryPressure::Begin(kShare));
