@@ -11,10 +11,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from results_schema import check_records
+from saved_runs import every_verdict
+
+from carryover import report
+
+if TYPE_CHECKING:
+    from browser import Browser
 
 TESTS = Path(__file__).parent
 RUNNER = TESTS.parent
@@ -120,3 +126,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    from browser import Browser
+
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """The browser; whatever a test does, the page stays without errors and asks nobody else."""
+    chromium.look()
+    yield chromium
+    assert chromium.messages() == []
+    asked = {url for url in chromium.requests() if not url.startswith(("file://", "about:"))}
+    assert asked == set()
+
+
+@pytest.fixture(scope="session")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run with every verdict."""
+    return report.write(every_verdict(tmp_path_factory.mktemp("every")).end().write())

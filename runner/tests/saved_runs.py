@@ -20,6 +20,8 @@ DAMAGES = (
     "bit flip",
     "foreign",
 )
+# The test of every_verdict() whose memory has each of them.
+DAMAGED = "MemoryContinuity.TwoHundredFiftySixMiB"
 # When each mark of a kexec comes, in seconds; `time` of the first one is 0.
 ARMING = [("arm", 0.0), ("armed", 2.5)]
 COLD_BOOT = [("power-on", 0.0), ("firmware", 0.1), ("kernel", 0.4), ("init", 1.6), ("ready", 1.9)]
@@ -222,7 +224,7 @@ def every_verdict(directory: Path) -> RunBuilder:
     run.result("LiveUpdateRules.TokenInUseIsRefused", kind="run", claim=None, kexecs=[])
     runs = [(10 + 7 * i, i + 1, damage) for i, damage in enumerate(DAMAGES)]
     run.result(
-        "MemoryContinuity.TwoHundredFiftySixMiB",
+        DAMAGED,
         Verdict.FAIL,
         reason="6 extents of 268435456 bytes are damaged",
         failures=[
