@@ -52,10 +52,14 @@ def rogue(bench: BenchRun) -> BenchRun:
     return bench
 
 
-def device_log(run: Run) -> list[dict[str, Any]]:
-    """What the first dmac did."""
-    text = (run.out / "models" / "dmac.jsonl").read_text()
+def device_log(run: Run, model: str = "dmac") -> list[dict[str, Any]]:
+    """What a device did."""
+    text = (run.out / "models" / f"{model}.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
+
+
+def console(run: Run) -> str:
+    return (run.out / "console.log").read_text(errors="replace")
 
 
 def result_of(run: Run) -> dict[str, Any]:
@@ -136,6 +140,57 @@ def test_a_kernel_without_the_option_is_told_before_anything_is_armed(tmp_path: 
     run = bench.run("DmacStream::GoesOn")
     assert (run.status, run.verdicts) == (pytest.ExitCode.USAGE_ERROR, {}), run.output
     assert "CONFIG_VFIO_PCI_LIVEUPDATE_DMA=y (ci/kernel/build --stream)" in run.output
+
+
+def scalable(bench: BenchRun, *, first_stage: bool = False) -> None:
+    """Gives the machine an IOMMU that has scalable mode; kernels use it if they are told to."""
+    stages = ",fsts=on" if first_stage else ""
+    bench.edit("device-iotlb=on$CARRYOVER_VTD", f"device-iotlb=on,scalable-mode=on{stages}")
+
+
+def stream_bench(folder: Path) -> BenchRun:
+    bench = bench_of(folder, _STREAMS)
+    bench.kernels("stream", "stream", ["memory", "mapping", "stream"])
+    return bench
+
+
+@pytest.mark.parametrize("first_stage", [False, True])
+def test_scalable_mode_is_refused_and_nothing_changes(tmp_path: Path, first_stage: bool) -> None:
+    bench = stream_bench(tmp_path)
+    scalable(bench, first_stage=first_stage)
+    bench.edit("intel_iommu=on", "intel_iommu=on,sm_on")
+    run = bench.run("HiddenUncovered::IsRefusedAndGoesOn")
+    assert run.verdicts == {"HiddenUncovered.IsRefusedAndGoesOn": "PASS"}, run.output
+    assert "0000:01:00.0: cannot freeze: scalable mode is not covered" in console(run)
+
+
+def test_a_device_with_an_alias_is_refused_and_nothing_changes(tmp_path: Path) -> None:
+    """A bridge from PCI Express to PCI makes the DMA of all that is below it look like its own."""
+    bench = stream_bench(tmp_path)
+    bench.edit('"bus":"port33",', '"bus":"pci",')
+    bridge = "-device pcie-pci-bridge,id=pci,bus=port33"
+    bench.edit("chassis=33,addr=1e.7", f"chassis=33,addr=1e.7 {bridge}")
+    bench.edit('address: "0000:01:00.0"', 'address: "0000:21:01.0"')
+    bench.edit('address: "0000:20:00.0"', 'address: "0000:01:00.0"')
+    run = bench.run("HiddenUncovered::IsRefusedAndGoesOn")
+    assert run.verdicts == {"HiddenUncovered.IsRefusedAndGoesOn": "PASS"}, run.output
+    assert "0000:21:01.0: cannot freeze: DMA aliases are not covered" in console(run)
+
+
+@pytest.mark.parametrize("told", ["intel_iommu=sm_on", "intel_iommu=off"])
+def test_a_device_that_the_next_kernel_cannot_take_over_is_stopped(
+    tmp_path: Path, told: str
+) -> None:
+    """Before its translation ends: it never writes past it."""
+    bench = stream_bench(tmp_path)
+    scalable(bench)
+    run = bench.run("DmacStream::GoesOn", append=told)
+    assert run.verdicts == {"DmacStream.GoesOn": "FAIL"}, run.output
+    assert "stopped: the mappings of the previous kernel are not taken over" in console(run)
+    log = device_log(run, "dmac3")
+    refused = next(event for event in log if event["event"] == "dma" and not event["ok"])
+    off = [event["t"] for event in log if event["event"] == "master" and not event["on"]]
+    assert any(at < refused["t"] for at in off), "the IOMMU had to refuse it"
 
 
 @pytest.mark.parametrize(
