@@ -240,6 +240,7 @@ def _main() -> None:
     _bench(table, "")
     _bench(table, "drivers", *_DRIVERS)
     table.command("throughput", ROOT / "ci" / "throughput", _OUT / "bench-drivers", show=True)
+    table.command("peer", ROOT / "ci" / "peer", show=True)
     for mode in ("iommufd_compat", "type1v2", "type1"):
         # What memory keeps does not hang on how it was mapped.
         selected = [] if arguments.full else ["-k", "Device or Fault"]
