@@ -28,11 +28,10 @@ constexpr Iova kDomain = 16 * kGiB;
 
 // Sizes go up to eight times the smallest. The power 1.5 costs 23 times as much then, and what is
 // linear 8 times: the limit is 13, for which one of the two has to be wrong by 1.7 (the best of 20
-// is wrong by a few hundredths).
+// is wrong by a few hundredths; 1.10 was measured with a point that took twice as long).
 constexpr double kMostOrder = 1.25;
-// A line of which one point costs a third too much is off by 0.13 of its rise; 0.03 was measured. A
-// cost that jumps with one of the sizes is off by more.
-constexpr double kMostOff = 0.15;
+// How far a point is off the line is noted only: what took twice as long on a machine with much
+// else to do was 0.22 of the rise off it, and a square is off by 0.12.
 
 class DomainCost : public FreezeTest {
  protected:
@@ -65,8 +64,6 @@ class DomainCost : public FreezeTest {
     // A square bends by 3 at least if sizes double; what is linear, on a busy machine, by little.
     EXPECT_LT(growth.bend, 2) << "the cost of a table page grows with their number";
     EXPECT_LT(growth.order, kMostOrder) << "it grows by this power of the number of table pages";
-    EXPECT_LT(growth.worst_off, kMostOff)
-        << "the costs are not on a line, by this part of their rise";
   }
 
  private:
