@@ -74,7 +74,9 @@ VERIFY(HiddenStream, IsNotPreserved) {
   const auto end = static_cast<std::uint64_t>((now->time - first->time) / kPeriod);
   ASSERT_OK_AND_ASSIGN(const StreamReport report,
                        CheckStreamRing(*before, {.first = 0, .end = end}));
-  NoteLoss(report);
+  StreamTrace trace;
+  trace.lost = FirstLoss(report);
+  RecordLoss({&trace, 1});
   RecordProperty("stream_silent_to_ns", std::to_string(now->time.count()));
   EXPECT_TRUE(report.ok()) << report.ToString();
   EXPECT_OK(stream->Stop(DrivenDevice::Patience()));

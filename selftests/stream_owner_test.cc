@@ -44,6 +44,9 @@ ARM(StreamOwner, IsDeadBeforeTheKexec) {
   const auto made = ReturnedByKilledChild<StreamCarried>(own, Deadline::After(kPatience));
   ASSERT_OK(made);
   record = *made;
+  // Who looked at the ring is dead as well. Nobody else has its memory open, which is the point: so
+  // it is not told what was written while there was no user space, only that nothing is missing.
+  record.looked = 0;
 }
 VERIFY(StreamOwner, IsDeadBeforeTheKexec) { VerifyStream(record); }
 
