@@ -294,6 +294,7 @@ def _main() -> None:
             arguments.repeat,
             arguments.jobs,
             progress,
+            selected=any(word.startswith("-k") for word in for_pytest),
         )
         sys.exit(0 if good else 1)
     command_of = runner_tests_command if arguments.runner_tests else runner_command

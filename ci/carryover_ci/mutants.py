@@ -54,6 +54,11 @@ _CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
 _PHASES = ("kexec", "verify")  # of the runner's journal, in which no test need be running
 _KERNEL = re.compile(r"^Kernel: (.+)$", re.MULTILINE)
 _PHASE = re.compile(r"^Lost-in: (.+)$", re.MULTILINE)
+# As runner/carryover/stream_phase.py says it: the phase, how far into it, until when, how long.
+_LOST_IN = re.compile(
+    r"lost in the phase (.+?)"
+    r"(?:, \d+ ms (?:after|before) `.*|, until .*|, and it did not go on| \([\d.]+ ms\))?$"
+)
 _COMPLAINT = re.compile(r"^Kernel-complains: (.+)$", re.MULTILINE)
 _FAULT = "kernel fault: "
 
@@ -173,7 +178,9 @@ def judge_named(mutant: Mutant, killers: list[str]) -> Fate:
 def names_phase(mutant: Mutant, results: Iterable[dict[str, Any]]) -> bool:
     """Whether a killer of the mutant tells in which phase the stream was lost, if one is."""
     told = [r["notes"].get("stream_lost_in", "") for r in results if r["name"] in mutant.killed_by]
-    return not mutant.lost_in or any(mutant.lost_in in text for text in told)
+    # Where it was lost, not until when it was.
+    phases = [found[1] for text in told if (found := _LOST_IN.match(text))]
+    return not mutant.lost_in or mutant.lost_in in phases
 
 
 def complained_in(lines: Iterable[dict[str, Any]]) -> list[str]:

@@ -3,7 +3,11 @@
 
 One line a run. What a good run left behind is overwritten by the next; a bad one keeps its folder,
 out/repeat/failed-N. The results of each are kept: out/repeat/run-N.jsonl, for `carryover gap`.
-out/repeat/summary.json tells of all of them, whenever it ends.
+out/repeat/summary.json tells of all of them, whenever it ends, and out/repeat/gap.svg of the gaps
+of their kexecs, if they had any.
+
+A run is no good one either if it skipped a test that was selected by name, unless the kernel does
+not claim what that tests; or, if none were selected, other tests than the first run.
 """
 
 import contextlib
@@ -19,6 +23,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from carryover.errors import BadInput
+from carryover.gap import Gaps, Kexec
+from carryover.gap_figures import picture
+from carryover.gap_reader import kexecs
+from carryover.saved_run import load
 
 from carryover_ci.cache import write_whole
 from carryover_ci.program import ROOT
@@ -81,17 +91,60 @@ def summary_text(runs: list[Run], wanted: int) -> str:
     return "\n".join(lines)
 
 
+class Skips:
+    """Judges what runs skip: a test that is to be run many times has to run."""
+
+    def __init__(self, selected: bool) -> None:
+        self._selected = selected
+        self._lock = threading.Lock()
+        self._first: tuple[str, ...] | None = None
+
+    def bad(self, results: RunResults) -> list[str]:
+        """What keeps a run from being a good one."""
+        if self._selected:
+            return [f"SKIP {name}" for name in results.skipped]
+        if not results.complete:
+            return []  # it has been found bad already
+        with self._lock:
+            if self._first is None:
+                self._first = results.skipped
+            more = [f"SKIP {name}" for name in results.skipped if name not in self._first]
+            return more + [f"no SKIP {name}" for name in self._first if name not in results.skipped]
+
+
+def _known_kexecs(results: Path) -> list[Kexec]:
+    """Those of a run whose gap can be told; one that was cut short or damaged may have none."""
+    with contextlib.suppress(BadInput):
+        return list(kexecs(load(results)))
+    return []
+
+
+def gap_picture(folder: Path) -> str:
+    """Draws the gaps of all runs whose results are in `folder`; what to say of it, or ""."""
+    files = sorted(folder.glob("run-*.jsonl"), key=lambda file: int(file.stem.split("-")[1]))
+    found = [kexec for file in files for kexec in _known_kexecs(file)]
+    if not found:
+        return ""
+    file = folder / "gap.svg"
+    write_whole(file, picture(Gaps(found)))
+    return f"the gaps of {len(found)} kexecs: {file.relative_to(ROOT)}"
+
+
 def repeat(
     command_in: Callable[[Path], list[str]],
     times: int,
     jobs: int,
     progress: Progress,
     say: Callable[[str], object] = lambda line: sys.stdout.write(f"{line}\n"),
+    *,
+    selected: bool = False,
 ) -> bool:
     """Runs `command_in(folder)`, a run of the runner with its output in that folder, `times` times.
 
     `jobs` of them at once. True if all were good. Ctrl-C ends it: what ran is summed up before.
+    `selected`: its tests were selected by name.
     """
+    skips = Skips(selected)
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     numbers = iter(range(1, times + 1))
@@ -105,7 +158,7 @@ def repeat(
 
     def work(folder: Path) -> None:
         while number := next_number():
-            run = _run(number, command_in(folder), folder, progress)
+            run = _run(number, command_in(folder), folder, progress, skips)
             if run.bad and stopped.is_set():
                 return  # Ctrl-C went to all processes
             with lock:
@@ -124,10 +177,12 @@ def repeat(
                 raise
     finally:
         say(summary_text(runs, times))
+        if told := gap_picture(OUT):
+            say(told)
     return len(runs) == times and not any(run.bad for run in runs)
 
 
-def _run(number: int, command: list[str], folder: Path, progress: Progress) -> Run:
+def _run(number: int, command: list[str], folder: Path, progress: Progress, skips: Skips) -> Run:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     started = time.monotonic()
@@ -137,7 +192,7 @@ def _run(number: int, command: list[str], folder: Path, progress: Progress) -> R
     results = RunResults.read(folder)
     with contextlib.suppress(FileNotFoundError):
         shutil.copyfile(folder / "results.jsonl", OUT / f"run-{number}.jsonl")
-    bad = results.bad()
+    bad = results.bad() + skips.bad(results)
     if status != 0 and not bad:
         bad = [f"exit status {status}"]
     kept = folder

@@ -60,15 +60,20 @@ class RunResults:
     verdicts: dict[str, str]  # of each test, by its name, in the order in which they came
     faults: list[str]  # what the kernel complained of
     complete: bool  # the run came to its end
+    # Tests that were skipped for another reason than that the kernel does not claim what they test.
+    skipped: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, folder: Path) -> "RunResults":
         """Of the run whose output is in `folder`; of nothing, if there is no results.jsonl."""
         lines = json_lines(folder / "results.jsonl")
+        results = [line for line in lines if line["event"] == "result"]
+        made = {None, *(c for line in lines if line["event"] == "begin" for c in line.get("claims", ()))}
         return cls(
-            {line["name"]: line["verdict"] for line in lines if line["event"] == "result"},
+            {result["name"]: result["verdict"] for result in results},
             kernel_faults(lines),
             bool(lines) and lines[-1].get("how") == "complete",
+            tuple(r["name"] for r in results if r["verdict"] == "SKIP" and r.get("claim") in made),
         )
 
     def counts(self) -> dict[str, int]:

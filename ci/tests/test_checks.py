@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
+import json
+from pathlib import Path
+
 import pytest
 
-from carryover_ci.checks import SAMPLE_OF_MUTANTS, count
+from carryover_ci.checks import SAMPLE_OF_MUTANTS, check_all_ran, count
 from carryover_ci.program import ROOT
+from carryover_ci.run import Failure
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,22 @@ def test_the_sample_has_mutants_of_each_kind() -> None:
         "vfio",
         "pci",
     }
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [(["PASS", "PASS"], ""), (["PASS", "SKIP"], "skipped: A.1"), ([], "no test ran")],
+)
+def test_what_stands_for_a_figure_has_to_run(
+    tmp_path: Path, verdicts: list[str], said: str
+) -> None:
+    lines = [
+        {"event": "result", "name": f"A.{n}", "verdict": verdict, "claim": None}
+        for n, verdict in enumerate(verdicts)
+    ]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if not said:
+        check_all_ran(tmp_path)
+        return
+    with pytest.raises(Failure, match=said):
+        check_all_ran(tmp_path)

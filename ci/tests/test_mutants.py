@@ -209,16 +209,46 @@ def test_a_test_that_the_kernel_complains_in_is_a_killer() -> None:
     assert complained_in(lines) == ["A.B"]
 
 
-def test_where_a_stream_was_lost_has_to_be_told(tmp_path: Path) -> None:
+def lost_in(tmp_path: Path, phase: str) -> Mutant:
     patch = tmp_path / "p.patch"
-    patch.write_text("Subject: Breaks\nKilled-by: A.B\nLost-in: kernel init\n\n--- a/x\n")
-    mutant = Mutant.read(patch)
-    told = {"name": "A.B", "notes": {"stream_lost_in": "lost in the phase kernel init, 5 ms"}}
-    assert names_phase(mutant, [told])
-    assert not names_phase(mutant, [{**told, "name": "C.D"}])
+    line = f"Lost-in: {phase}\n" if phase else ""
+    patch.write_text(f"Subject: Breaks\nKilled-by: A.B\n{line}\n--- a/x\n")
+    return Mutant.read(patch)
+
+
+def told(where: str, name: str = "A.B") -> dict[str, Any]:
+    return {"name": name, "notes": {"stream_lost_in": f"lost in the phase {where}"}}
+
+
+def test_where_a_stream_was_lost_has_to_be_told(tmp_path: Path) -> None:
+    mutant = lost_in(tmp_path, "kernel init")
+    right = "kernel init, 5 ms after `kernel` (7.0 ms)"
+    assert names_phase(mutant, [told(right)])
+    assert names_phase(mutant, [told("user init, 5 ms after `init` (7.0 ms)"), told(right)])
+    assert not names_phase(mutant, [told(right, "C.D")])
     assert not names_phase(mutant, [{"name": "A.B", "notes": {}}])
-    patch.write_text("Subject: Breaks\nKilled-by: A.B\n\n--- a/x\n")
-    assert names_phase(Mutant.read(patch), [])
+    assert names_phase(lost_in(tmp_path, ""), [])
+
+
+@pytest.mark.parametrize(
+    ("where", "phase"),
+    [
+        ("attach (7.5 ms)", "attach"),
+        ("attach, and it did not go on", "attach"),
+        ("after the attach (7.5 ms)", "after the attach"),
+        ("vfio bind, 30 ms after `verify`, until attach (80.0 ms)", "vfio bind"),
+        ("vfio bind, 30 ms after `verify`, until the attach (80.0 ms)", "vfio bind"),
+        ("before the kexec, until kernel init, 3 ms after `kernel` (9.0 ms)", "before the kexec"),
+        ("freeze or device shutdown, 40 ms before `jump`", "freeze or device shutdown"),
+        ("kexec, boot or vfio bind, and it did not go on", "kexec, boot or vfio bind"),
+    ],
+)
+def test_the_phase_is_where_it_was_lost_and_not_until_when(
+    tmp_path: Path, where: str, phase: str
+) -> None:
+    phases = {"attach", "after the attach", "vfio bind", "kernel init", "before the kexec", phase}
+    named = {name for name in phases if names_phase(lost_in(tmp_path, name), [told(where)])}
+    assert named == {phase}
 
 
 def test_a_mutant_says_what_it_needs(tmp_path: Path) -> None:

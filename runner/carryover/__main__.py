@@ -17,7 +17,7 @@ from carryover.comparison_text import comparison_text
 from carryover.errors import BadInput, Infrastructure
 from carryover.exit_codes import ExitCode
 from carryover.fleet.command import fleet
-from carryover.gap_picture import svg
+from carryover.gap_figures import picture
 from carryover.gap_reader import gaps
 from carryover.gap_text import gap_text
 from carryover.journal import close_left_over
@@ -276,7 +276,8 @@ def _add_gap(verbs: Any) -> None:
     how.add_argument(
         "--svg",
         action="store_true",
-        help="a picture of the time line of one kexec, the longest without user space",
+        help="a picture: the time line of the kexec that was longest without user space, and of "
+        "several the median, the worst and a histogram of each part and device",
     )
 
 
@@ -287,7 +288,7 @@ def _gap(options: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(found.as_dict(), indent=1) + "\n")
         return 0
     if options.svg:
-        sys.stdout.write(svg(found.longest()))
+        sys.stdout.write(picture(found))
         return 0
     width = None if sys.stdout.isatty() else _WIDE
     console = Console(highlight=False, width=width)

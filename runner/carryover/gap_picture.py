@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from markupsafe import escape
@@ -34,8 +34,8 @@ _COLOURS = {
     "tests": "#d9cdf0",
     "device": "#b3202c",
 }
-_NAMES, _LENGTHS, _BARS = 10, 262, 275  # columns, x
-_WIDTH, _ROW, _TOP = 900, 22, 40
+_NAMES, _LENGTHS, _BARS = 10, 272, 285  # columns, x
+WIDTH, ROW, _TOP = 900, 22, 40
 _LEAST = 2.0  # a bar that is shorter cannot be seen
 
 
@@ -115,27 +115,39 @@ def length(milliseconds: float | None) -> str:
 
 def svg(kexec: Kexec) -> str:
     """A picture that stands alone."""
+    return document(time_line(kexec, "One kexec"), time_line_height(kexec))
+
+
+def time_line_height(kexec: Kexec) -> int:
+    """Of the picture of one kexec."""
+    return _TOP + ROW * len(bars(kexec)) + 46
+
+
+def time_line(kexec: Kexec, which: str) -> Iterator[str]:
+    """The picture of one kexec, which is told by `which`, without what is around it."""
     rows = bars(kexec)
-    height = _TOP + _ROW * len(rows) + 46
-    return "\n".join([*_head(kexec, height), *_rows(rows), *_axis(kexec, len(rows)), "</svg>", ""])
-
-
-def _head(kexec: Kexec, height: int) -> Iterator[str]:
-    yield (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
-        'font-family="sans-serif" font-size="13" fill="#1b1d21">'
-    )
-    yield "<!-- SPDX-License-Identifier: GPL-2.0-only; made by carryover gap -->"
-    yield f'<rect width="{_WIDTH}" height="{height}" fill="#fcfcfa"/>'
     user = length(kexec.no_user_space_ms)
-    title = f"One kexec: {length(kexec.whole_ms)} in all, {user} without user space"
+    title = f"{which}: {length(kexec.whole_ms)} in all, {user} without user space"
     yield f'<text x="{_NAMES}" y="22" font-weight="bold">{escape(title)}</text>'
+    yield from _rows(rows)
+    yield from _axis(kexec, len(rows))
+
+
+def document(lines: Iterable[str], height: int) -> str:
+    """An SVG with these lines."""
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        'font-family="sans-serif" font-size="13" fill="#1b1d21">',
+        "<!-- SPDX-License-Identifier: GPL-2.0-only; made by carryover gap -->",
+        f'<rect width="{WIDTH}" height="{height}" fill="#fcfcfa"/>',
+    )
+    return "\n".join([*head, *lines, "</svg>", ""])
 
 
 def _rows(rows: list[Bar]) -> Iterator[str]:
-    room = _WIDTH - _BARS - 15
+    room = WIDTH - _BARS - 15
     for number, bar in enumerate(rows):
-        y = _TOP + number * _ROW
+        y = _TOP + number * ROW
         yield f'<text x="{_NAMES}" y="{y + 15}">{escape(bar.name)}</text>'
         yield (
             f'<text x="{_LENGTHS}" y="{y + 15}" text-anchor="end">{length(bar.length_ms)}</text>'
@@ -159,7 +171,7 @@ def _rows(rows: list[Bar]) -> Iterator[str]:
 
 
 def _axis(kexec: Kexec, count: int) -> Iterator[str]:
-    room, y = _WIDTH - _BARS - 15, _TOP + count * _ROW + 4
+    room, y = WIDTH - _BARS - 15, _TOP + count * ROW + 4
     yield f'<path d="M{_BARS} {y}h{room}" stroke="#575d66"/>'
     for at, text in ticks(kexec):
         x = _BARS + at * room

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -50,6 +51,8 @@ _GAP_KEYS = {
     "stream_gap_begin_ns": "begin_ns",
     "stream_gap_end_ns": "end_ns",
 }
+# Of a test of several devices each key is noted for each of them: KEY@ADDRESS.
+_ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,8 @@ class StepReader:
 
     _test: str = ""
     _device: str | None = None
-    _found: dict[str, int] = field(default_factory=dict)
+    # By address; None: noted without one, of the test's first device.
+    _found: dict[str | None, dict[str, int]] = field(default_factory=dict)
     _shut_down: tuple[int, int] = (0, 0)
 
     def console(self, line: ConsoleLine, cycle: int, kexec: int) -> Step | None:
@@ -170,39 +174,57 @@ class StepReader:
         us = round(float(taken.stamp) * 1e6)
         return Step(line.time, cycle, kexec, what, kernel_us=us)
 
-    def program(self, event: Event, now: float, cycle: int, kexec: int) -> TargetRecord | None:
-        """The step, samples or gap that an event is, or that is complete with it."""
+    def program(self, event: Event, now: float, cycle: int, kexec: int) -> Sequence[TargetRecord]:
+        """The step or samples that an event is, or the gaps that are complete with it."""
         if event.kind == _CLOCK:
             triple = [event.number(key) for key in ("before", "time_us", "after")]
-            return ClockSamples(now, cycle, kexec, "kernel", [triple])
+            return [ClockSamples(now, cycle, kexec, "kernel", [triple])]
         if event.kind == "kernel-message":
             what = _of_line(event.text("text"))
             stamp = event.number("time_us")
             # What the outgoing kernel was told is over by the time that its log is read.
             if what in ("init", "ready"):
-                return Step(now, cycle, kexec, what, kernel_us=stamp)
-            return None
+                return [Step(now, cycle, kexec, what, kernel_us=stamp)]
+            return []
         if what := _of_event(event):
             tsc = event.number("tsc") if "tsc" in event.fields else None
             device = event.text("address") or None
-            return Step(now, cycle, kexec, what, device, tsc) if tsc is not None else None
+            return [Step(now, cycle, kexec, what, device, tsc)] if tsc is not None else []
         return self._gap(event, now, cycle, kexec)
 
-    def _gap(self, event: Event, now: float, cycle: int, kexec: int) -> DeviceGap | None:
+    def _gap(self, event: Event, now: float, cycle: int, kexec: int) -> list[DeviceGap]:
         if event.kind == "start":
             self._test = event.text("name") if event.text("half") == "verify" else ""
             self._device, self._found = None, {}
         elif event.kind == "uses" and self._device is None:
             self._device = event.text("address")
-        elif event.kind == "note" and (key := _GAP_KEYS.get(event.text("key"))):
-            value = event.text("value")
-            if value.isdecimal():
-                self._found[key] = int(value)
-        elif event.kind == "finish" and self._test and "longest_us" in self._found:
+        elif event.kind == "note":
+            self._note(event.text("key"), event.text("value"))
+        elif event.kind == "finish" and self._test:
             found, self._found = self._found, {}
-            values = {key: found.get(key) for key in _GAP_KEYS.values()}
-            return DeviceGap(now, cycle, kexec, self._test, self._device, **values)
-        return None
+            of_first = found.pop(None, {})
+            of_each = {device: v for device, v in found.items() if "longest_us" in v}
+            return [
+                DeviceGap(
+                    now,
+                    cycle,
+                    kexec,
+                    self._test,
+                    device,
+                    **{key: values.get(key) for key in _GAP_KEYS.values()},
+                )
+                for device, values in (of_each or {self._device: of_first}).items()
+                if "longest_us" in values
+            ]
+        return []
+
+    def _note(self, key: str, value: str) -> None:
+        what, at, address = key.partition("@")
+        if (name := _GAP_KEYS.get(what)) is None or not value.isdecimal():
+            return
+        if at and not _ADDRESS.fullmatch(address):
+            return
+        self._found.setdefault(address or None, {})[name] = int(value)
 
 
 def _of_line(text: str) -> str:

@@ -158,7 +158,7 @@ class Timeline:
                 self._mark_program(_of_program(seen.event), time.time())
                 self._pair(seen.event)
                 at = (time.time(), self._cycle, self._kexec)
-                if record := self._steps.program(seen.event, *at):
+                for record in self._steps.program(seen.event, *at):
                     self._write_record(record)
 
     @property

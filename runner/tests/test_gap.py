@@ -161,6 +161,32 @@ def test_a_device_that_is_taken_over_later_lies_in_its_own_attach(tmp_path: Path
     assert last.note.endswith("; after it, during its own attach")
 
 
+def test_each_device_of_a_test_has_a_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = MadeUpKexec().tell(RunBuilder(tmp_path).begin())
+    gap = next(record for record in run.records if record["event"] == "device-gap")
+    other = "0000:0d:00.0"
+    run.records.append({**gap, "device": other, "longest_us": 9000, "lost": 2})
+    directory = str(run.end().write())
+    main(["gap", directory])
+    shown = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in shown if line.startswith(other))
+    assert "9.000 ms" in line
+    assert "2 of 8,000" in line
+    main(["gap", "--json", directory])
+    told = json.loads(capsys.readouterr().out)
+    assert [device["address"] for device in told["kexecs"][0]["devices"]] == [DEVICE, other]
+    assert [(device["device"], device["lost"]) for device in told["devices"]] == [
+        (DEVICE, 0),
+        (other, 2),
+    ]
+    main(["gap", "--svg", directory])
+    picture = capsys.readouterr().out
+    assert f"{DEVICE}, longest gap" in picture
+    assert f"{other}, longest gap" in picture
+
+
 def test_a_device_of_another_clock_lies_nowhere(tmp_path: Path) -> None:
     (device,) = one(tmp_path, MadeUpKexec(gap=(-4900.0, -4899.9))).devices
     assert (device.begin_ms, device.end_ms, device.during) == (None, None, [])

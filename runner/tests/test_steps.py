@@ -103,19 +103,20 @@ def test_events_become_steps_of_their_kexec() -> None:
 
 
 def test_an_event_without_the_counter_is_no_step() -> None:
-    assert StepReader().program(Event("jump", {"t": 1}), 1.0, 1, 1) is None
+    assert StepReader().program(Event("jump", {"t": 1}), 1.0, 1, 1) == []
 
 
 def test_the_log_tells_what_the_console_lost() -> None:
     event = Event("kernel-message", {"text": "Run /init as init process", "time_us": 4_341_886})
-    found = StepReader().program(event, 1.0, 1, 1)
+    (found,) = StepReader().program(event, 1.0, 1, 1)
     assert isinstance(found, Step)
     assert (found.what, found.kernel_us) == ("init", 4_341_886)
 
 
 def gap_of(*events: tuple[str, dict[str, object]]) -> list[DeviceGap]:
     reader = StepReader()
-    found = [reader.program(Event(kind, dict(fields)), 1.0, 1, 2) for kind, fields in events]
+    events_told = (Event(kind, dict(fields)) for kind, fields in events)
+    found = [record for event in events_told for record in reader.program(event, 1.0, 1, 2)]
     return [gap for gap in found if isinstance(gap, DeviceGap)]
 
 
@@ -146,6 +147,58 @@ def test_what_a_test_does_not_say_is_not_known() -> None:
         ("finish", {}),
     )
     assert (gap.lost, gap.entries, gap.begin_ns, gap.device) == (None, None, None, None)
+
+
+def verified(notes: dict[str, str]) -> list[DeviceGap]:
+    """The gaps of a test of several devices that makes these notes."""
+    name = "EightStreams.GoOn"
+    noted: list[tuple[str, dict[str, object]]] = [
+        ("note", {"name": name, "key": key, "value": value}) for key, value in notes.items()
+    ]
+    return gap_of(
+        ("start", {"name": name, "half": "verify"}),
+        ("uses", {"name": name, "address": ADDRESS}),
+        *noted,
+        ("finish", {"name": name, "half": "verify"}),
+        ("finish", {"name": name, "half": "carry"}),
+    )
+
+
+SUMS = {"stream_entries": "16000", "stream_lost": "3", "stream_longest_gap_us": "9000"}
+
+
+def test_each_device_of_a_test_has_its_gap() -> None:
+    other = "0000:0d:00.0"
+    found = verified(
+        {
+            f"stream_entries@{ADDRESS}": "8000",
+            f"stream_entries@{other}": "8000",
+            f"stream_lost@{ADDRESS}": "0",
+            f"stream_lost@{other}": "3",
+            f"stream_longest_gap_us@{other}": "9000",
+            f"stream_longest_gap_us@{ADDRESS}": "7012",
+            f"stream_gap_begin_ns@{other}": "5000",
+            f"stream_gap_end_ns@{other}": "9005000",
+            **SUMS,
+        }
+    )
+    assert {gap.name for gap in found} == {"EightStreams.GoOn"}
+    values = {gap.device: (gap.entries, gap.lost, gap.longest_us, gap.begin_ns) for gap in found}
+    assert len(found) == len(values)
+    assert values == {ADDRESS: (8000, 0, 7012, None), other: (8000, 3, 9000, 5000)}
+
+
+@pytest.mark.parametrize(
+    "suffix", ["@", "@0d:00.0", "@0000:0d:00", "@0000:0d:00.0 ", "@0000:0d:00.8", "@@", "@igb"]
+)
+def test_what_is_said_of_no_address_is_of_no_device(suffix: str) -> None:
+    (gap,) = verified({**SUMS, **{f"{key}{suffix}": "1" for key in SUMS}})
+    assert (gap.device, gap.entries, gap.lost, gap.longest_us) == (ADDRESS, 16000, 3, 9000)
+
+
+def test_a_device_whose_gap_is_not_told_leaves_that_of_all() -> None:
+    (gap,) = verified({"stream_lost@0000:0d:00.0": "1", **SUMS})
+    assert (gap.device, gap.lost, gap.longest_us) == (ADDRESS, 3, 9000)
 
 
 def test_a_test_without_a_stream_has_no_gap() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from carryover.gap import WANTED_ERROR, Clock, Figure, Gaps, Kexec
+from carryover.gap_figures import rows
 from carryover.gap_picture import Bar, bars, length, ticks
 from carryover.gap_reader import kexecs
 from carryover.saved_run import SavedRun
@@ -90,13 +91,13 @@ def clock_sentence(clock: Clock) -> str:
 
 
 def _figures(gaps: Gaps) -> list[FigureRow]:
-    rows = [_row(name, figure) for name, figure in gaps.parts().items() if figure]
-    for (test, address), found in gaps.devices().items():
-        if found.longest_ms:
-            lost = "not known" if found.lost is None else f"{found.lost:,}"
-            name = f"{address or 'a device'}, longest gap ({test})"
-            rows.append(_row(name, found.longest_ms, lost))
-    return rows
+    return [
+        _row(
+            f"{row.name}, longest gap ({row.test})" if row.test else row.name, row.figure, row.lost
+        )
+        for row in rows(gaps)
+        if row.figure
+    ]
 
 
 def _row(name: str, figure: Figure, lost: str = "") -> FigureRow:
