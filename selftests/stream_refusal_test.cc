@@ -2,11 +2,21 @@
 // The claim `stream`: a kexec is refused if a device would go on in memory that the next kernel
 // takes for free; and after a refused kexec all devices go on, as if nothing had been. Source:
 // drivers/iommu/intel/handover.c of the reference kernel (ci/kernel/patches).
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/pci_regs.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <thread>
 
 #include "drivers/access/event_wait.h"
 #include "fixtures/device_file/freeze_test.h"
+#include "fixtures/device_file/in_flight.h"
 
 namespace carryover {
 namespace {
@@ -89,6 +99,98 @@ TEST_F(StreamRefusal, InterruptsThatAreEnabled) {
   ASSERT_NO_FATAL_FAILURE(ExpectRefused(EINVAL, 1));
   EXPECT_OK(pci.DisableInterrupts(InterruptKind::kMsix));
   ASSERT_NO_FATAL_FAILURE(ExpectCopies(other()));
+}
+
+// A third device, whose lock somebody holds, keeps the kexec waiting, and refuses it in the end.
+class StreamFrozenMappings : public StreamRefusal {
+ protected:
+  static constexpr unsigned kLocked = 2;
+  static constexpr std::uint64_t kOtherToken = 1;
+  static constexpr std::uint64_t kToken = 2;
+  static constexpr std::uint64_t kWaitsForLock = 3;
+
+  void TearDown() override {
+    if (watch_) TakeBack(kLocked, *watch_, false);
+    StreamRefusal::TearDown();
+  }
+  // LUO freezes and unfreezes in this order: the other device is frozen from before this one is
+  // until before it is no longer.
+  void PreserveAll() {
+    ASSERT_NO_FATAL_FAILURE(PreserveOther(kOtherToken));
+    ASSERT_OK(session().Preserve(dma().device().region().fd(), kToken + 100));
+    ASSERT_NO_FATAL_FAILURE(Preserve(dma(), kToken));
+    ASSERT_OK_AND_ASSIGN(DmaDevice * locked, Devices::Get().Open("dmac", kLocked));
+    ASSERT_OK_AND_ASSIGN(const ListedDevice listed, Devices::Get().Find("dmac", kLocked));
+    ASSERT_OK(PreserveDeviceOf(*locked, session(), kWaitsForLock));
+    auto watch = DriverWatch::Open();
+    ASSERT_OK(watch);
+    watch_.emplace(std::move(*watch));
+    ASSERT_NO_FATAL_FAILURE(WriteThatWaits(sysfs().FunctionPath(listed.address) / "driver/unbind",
+                                           listed.address.ToString()));
+  }
+
+  // Whether a device is frozen, not told through its file, which keeps its user waiting: COMMAND
+  // has INTx disabled from when its mappings are kept until after they no longer are.
+  class FrozenFlag {
+   public:
+    explicit FrozenFlag(const PciAddress& address)
+        : config_(open((sysfs().FunctionPath(address) / "config").c_str(), O_RDONLY | O_CLOEXEC)) {}
+    [[nodiscard]] bool IsSet() const {
+      std::array<std::uint8_t, 2> bytes{};
+      if (pread(config_.get(), bytes.data(), bytes.size(), PCI_COMMAND) != 2) return false;
+      return ((bytes[0] | (bytes[1] << 8)) & PCI_COMMAND_INTX_DISABLE) != 0;
+    }
+
+   private:
+    UniqueFd config_;
+  };
+
+ private:
+  std::optional<DriverWatch> watch_;
+};
+NEEDS_DEVICES(StreamFrozenMappings, "dmac", 3);
+NEEDS_CLAIM(StreamFrozenMappings, Claim::kStream);
+
+TEST_F(StreamFrozenMappings, AreNotChangedByItsUser) {
+  constexpr unsigned kMostTries = 20;
+  ASSERT_NO_FATAL_FAILURE(PreserveAll());
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(kPage));
+  ASSERT_OK(session().Preserve(memory.memory().fd(), 103));
+  ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory()));
+  const std::span<std::byte> bytes = memory.memory().bytes();
+  ASSERT_OK_AND_ASSIGN(const ListedDevice listed, Devices::Get().Find("dmac", 0));
+  ASSERT_OK_AND_ASSIGN(const ListedDevice listed_other, Devices::Get().Find("dmac", 1));
+  const FrozenFlag frozen(listed.address);
+  const FrozenFlag other_frozen(listed_other.address);
+  ASSERT_FALSE(frozen.IsSet());
+  ASSERT_FALSE(other_frozen.IsSet());
+  Iommu& iommu = dma().device().pci().iommu();
+  std::atomic<unsigned> waited = 0;   // begun while the device was frozen
+  std::atomic<unsigned> changed = 0;  // and done while it still was
+  std::atomic<unsigned> failed = 0;
+  {
+    const InFlight changes([&] {
+      const bool begun_frozen = frozen.IsSet();
+      const auto unmapped = iommu.Unmap(iova, bytes.size());
+      const auto mapped = iommu.Map(iova, bytes.data(), bytes.size(), DmaAccess::kReadWrite);
+      if (!unmapped || !mapped) ++failed;
+      if (begun_frozen) {
+        if (other_frozen.IsSet()) ++changed;
+        ++waited;
+      } else {
+        // A freeze tries to come between two changes.
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    });
+    for (unsigned i = 0; i < kMostTries && waited == 0; ++i) {
+      ASSERT_NO_FATAL_FAILURE(ExpectRefused(EBUSY, kWaitsForLock));
+    }
+  }
+  EXPECT_EQ(failed, 0U);
+  EXPECT_GT(waited, 0U) << "nothing was tried while the device was frozen";
+  EXPECT_EQ(changed, 0U) << "of " << waited;
+  RecordProperty("waited", static_cast<int>(waited));
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(dma()));
 }
 
 }  // namespace

@@ -148,7 +148,12 @@ def with_versions(bench: Bench, kernel: KernelChoice, progress: Progress) -> Ben
         "stream": streaming,
         **{
             name: streaming.with_patch(_VARIANTS / f"{name}.patch")
-            for name in ("bridge-loses-master", "stopped-too-late", "tables-stay-preserved")
+            for name in (
+                "bridge-loses-master",
+                "others-keep-master",
+                "stopped-too-late",
+                "tables-stay-preserved",
+            )
         },
     }
     images = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,28 @@ def test_bridges_above_a_stream_keep_bus_mastering(tmp_path: Path, kernel: str) 
     above_stream, above_another = 3, 1
     assert not all(kept[above_another]), "the kexec takes it from nobody"
     assert all(kept[above_stream]) == (kernel == "stream")
+
+
+def test_the_iommu_translates_for_preserved_devices_only(tmp_path: Path) -> None:
+    """Bus mastering, which a device may ignore, is not what keeps another one from memory."""
+    bench = bench_of(tmp_path, _STREAMS)
+    bench.kernels("others-keep-master", "stream", ["memory", "mapping", "stream"])
+    run = bench.run("HiddenRogue::WritesWhereItsMappingsWere", "DmacStream::GoesOn")
+    assert run.verdicts["DmacStream.GoesOn"] == "PASS", run.output
+    log = device_log(run, "dmac1")
+    rogue_writes = [event for event in log if event["event"] == "dma" and event["length"] == 8]
+    first_refused = next(
+        event["t"] for event in dropwhile(lambda e: not e["ok"], rogue_writes) if not event["ok"]
+    )
+    off = [event["t"] for event in log if event["event"] == "master" and not event["on"]]
+    assert not any(rogue_writes[0]["t"] < at < first_refused for at in off), "it was stopped"
+    (incoming,) = [
+        mark["time"]
+        for mark in run.records
+        if mark["event"] == "mark" and (mark["what"], mark["kexec"]) == ("kernel", 1)
+    ]
+    incoming_ns = (incoming - (time.time() - time.monotonic())) * 1e9
+    assert first_refused < incoming_ns, "it wrote when the next kernel had begun"
+    opened = min(at for at in off if at > first_refused)
+    between = [event["ok"] for event in rogue_writes if first_refused <= event["t"] < opened]
+    assert not any(between), "it wrote after the next kernel had its own tables"
