@@ -73,8 +73,9 @@ class NvmeCommands : public PostedCopiesContinuity {
             "nvme", kOfPosted,
             {.slots = {.count = 256, .bytes = 4096}, .group = 256, .begun = 136, .again = 16}) {}
 
-  // Completions that the controller has posted. They go once around their queue, in which the
-  // entries of the first round have the phase 1, and the others are zeros.
+  // Completions that the controller has posted, of commands that it was given. They go once around
+  // their queues: in that of completions the entries of the first round have the phase 1, and what
+  // is not used yet is zeros.
   [[nodiscard]] Progress ProgressOf(std::span<const std::byte> region,
                                     std::span<const std::byte> /*destination*/,
                                     PatternKey /*key*/) const override {
@@ -84,7 +85,8 @@ class NvmeCommands : public PostedCopiesContinuity {
               return static_cast<std::uint64_t>(std::ranges::count_if(
                   rings->copy_cq, [](const nvme::Completion& one) { return one.phase(); }));
             },
-            .all = nvme::kCopyEntries};
+            .all = static_cast<std::uint64_t>(std::ranges::count_if(
+                rings->copy_sq, [](const nvme::Command& one) { return one.opcode != 0; }))};
   }
 };
 
