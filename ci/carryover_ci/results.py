@@ -68,7 +68,10 @@ class RunResults:
         """Of the run whose output is in `folder`; of nothing, if there is no results.jsonl."""
         lines = json_lines(folder / "results.jsonl")
         results = [line for line in lines if line["event"] == "result"]
-        made = {None, *(c for line in lines if line["event"] == "begin" for c in line.get("claims", ()))}
+        made = {
+            None,
+            *(c for line in lines if line["event"] == "begin" for c in line.get("claims", ())),
+        }
         return cls(
             {result["name"]: result["verdict"] for result in results},
             kernel_faults(lines),
