@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from python_path import PYTHON_PATH
+
 from carryover_ci.program import ROOT
 
 _MODULE = re.compile(r"^\(?carryover_run_module (\S+)", re.MULTILINE)
@@ -71,10 +73,9 @@ def _pytest_options() -> set[str]:
 
 
 def _output(*words: str) -> str:
-    paths = [str(ROOT / "ci"), str(ROOT / "runner")]
     done = subprocess.run(
         [sys.executable, *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
         check=True,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from python_path import PYTHON_PATH
 
 from carryover_ci.bench import Bench, exports, runner_command
 from carryover_ci.program import ROOT
@@ -71,7 +72,7 @@ def test_it_ends_in_carryover_run() -> None:
 
 def test_a_bench_that_cannot_be_set_up_says_nothing_of_the_kernel() -> None:
     command = [sys.executable, "-m", "carryover_ci.bench", "--kernel-source", "/nowhere"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "ci")}
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     done = subprocess.run(
         [*command, "--qemu", "/nowhere/qemu"], env=environment, capture_output=True, text=True
     )
@@ -82,7 +83,7 @@ def test_a_bench_that_cannot_be_set_up_says_nothing_of_the_kernel() -> None:
 @pytest.mark.parametrize("other", [["--repeat", "2"], ["--runner-tests"]])
 def test_what_cannot_be_resumed(other: list[str]) -> None:
     command = [sys.executable, "-m", "carryover_ci.bench", "--resume", *other]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "ci")}
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--resume is not for --repeat and --runner-tests" in done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kernel_repository import KernelRepository
+from python_path import PYTHON_PATH
 
 from carryover_ci import bisect
 from carryover_ci.bisect_decision import BAD_VERDICTS, Answer, Rule, Run
@@ -149,7 +150,7 @@ def test_git_finds_the_culprit_by_itself(tmp_path: Path) -> None:
     log = tmp_path / "log"
     records = tmp_path / "records"
     command = [sys.executable, str(TESTS / "fake_bisect.py"), str(log), str(records)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "ci")}
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
 
     def bisect_run() -> str:
         repository.git("bisect", "start", commits[-1], commits[0])
@@ -181,7 +182,7 @@ def run_module(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "carryover_ci.bisect", *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "ci")},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
         check=False,
