@@ -151,6 +151,7 @@ def with_versions(bench: Bench, kernel: KernelChoice, progress: Progress) -> Ben
             for name in (
                 "bridge-loses-master",
                 "others-keep-master",
+                "others-keep-translation",
                 "stopped-too-late",
                 "tables-stay-preserved",
             )
