@@ -165,25 +165,37 @@ TEST_F(StreamFrozenMappings, AreNotChangedByItsUser) {
   ASSERT_FALSE(frozen.IsSet());
   ASSERT_FALSE(other_frozen.IsSet());
   Iommu& iommu = dma().device().pci().iommu();
+  std::atomic<unsigned> kexecs = 0;
   std::atomic<unsigned> waited = 0;   // begun while the device was frozen
   std::atomic<unsigned> changed = 0;  // and done while it still was
   std::atomic<unsigned> failed = 0;
+  std::atomic<unsigned> rounds = 0;
   {
     const InFlight changes([&] {
+      const unsigned kexec = kexecs;
       const bool begun_frozen = frozen.IsSet();
       const auto unmapped = iommu.Unmap(iova, bytes.size());
       const auto mapped = iommu.Map(iova, bytes.data(), bytes.size(), DmaAccess::kReadWrite);
       if (!unmapped || !mapped) ++failed;
-      if (begun_frozen) {
-        if (other_frozen.IsSet()) ++changed;
+      const bool done_frozen = other_frozen.IsSet();
+      if (begun_frozen && kexec == kexecs) {
+        if (done_frozen) ++changed;
         ++waited;
       } else {
         // A freeze tries to come between two changes.
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
+      ++rounds;
     });
-    for (unsigned i = 0; i < kMostTries && waited == 0; ++i) {
+    while (kexecs < kMostTries && waited == 0) {
+      ++kexecs;
       ASSERT_NO_FATAL_FAILURE(ExpectRefused(EBUSY, kWaitsForLock));
+      // What had to wait comes to its end before the next kexec.
+      const unsigned before = rounds;
+      const Deadline deadline = DrivenDevice::Patience();
+      while (rounds == before && !deadline.Passed()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
     }
   }
   EXPECT_EQ(failed, 0U);
