@@ -30,8 +30,8 @@ DRIVER_TEST(DriverDevice, CopiesEveryLengthBetweenGuards) {
   ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(3 * kPage));
   FillPattern(source.payload(), kKey);
   ASSERT_OK_AND_ASSIGN(const Iova from, dma().Map(source.memory()));
-  for (const std::size_t length :
-       {1, 2, 59, 60, 61, 63, 64, 65, 1499, 1500, 4095, 4096, 4097, 8191, 8192, 8193, 12288}) {
+  for (const std::size_t length : {1U, 2U, 59U, 60U, 61U, 63U, 64U, 65U, 1499U, 1500U, 4095U, 4096U,
+                                   4097U, 8191U, 8192U, 8193U, 12288U}) {
     if (length > Payload(length)) break;
     ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(length));
     ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));

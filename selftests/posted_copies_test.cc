@@ -81,7 +81,7 @@ class NvmeCommands : public PostedCopiesContinuity {
                                     PatternKey /*key*/) const override {
     const auto* const rings = reinterpret_cast<const nvme::RegionLayout*>(
         region.subspan(ContractDriver::kStateSize).data());
-    return {.done = [rings]() -> std::uint64_t {
+    return {.done = [rings] -> std::uint64_t {
               return static_cast<std::uint64_t>(std::ranges::count_if(
                   rings->copy_cq, [](const nvme::Completion& one) { return one.phase(); }));
             },

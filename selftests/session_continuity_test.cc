@@ -74,7 +74,7 @@ class SessionContinuity : public MemoryContinuity {
   // Every k-th, then the ones between: neither ascending nor descending.
   static std::vector<std::uint32_t> Interleaved(std::uint32_t count) {
     auto order = Ascending(count);
-    std::ranges::stable_sort(order, {}, [](std::uint32_t i) { return i * 7 % 11; });
+    std::ranges::sort(order, {}, [](std::uint32_t i) { return std::pair(i * 7 % 11, i); });
     return order;
   }
 };

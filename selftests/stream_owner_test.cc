@@ -33,7 +33,7 @@ CONTINUITY_TEST(StreamOwner, IsDeadBeforeTheKexec, StreamCarried,
                 "A stream loses nothing though its owner was killed before the kexec, with the "
                 "device, its iommufd and its memory open, while another process holds the sessions")
 ARM(StreamOwner, IsDeadBeforeTheKexec) {
-  const auto own = [this]() -> std::optional<StreamCarried> {
+  const auto own = [this] -> std::optional<StreamCarried> {
     StreamCarried carried_over{};
     PreserveAsOwner();
     if (!HasFailure()) {

@@ -71,7 +71,7 @@ TEST_F(VfioFrozenDevice, DoesNotMasterTheBus) {
     const InFlight reads([&] {
       std::array<std::uint8_t, 2> bytes{};
       if (pread(config.get(), bytes.data(), bytes.size(), PCI_COMMAND) != 2) return;
-      seen.insert(bytes[0] | (bytes[1] << 8));
+      seen.insert(bytes[0] | (unsigned{bytes[1]} << 8));
     });
     ASSERT_NO_FATAL_FAILURE(FreezeForAWhile());
   }

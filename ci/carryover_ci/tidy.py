@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from carryover_ci.cache import cache_root, content_key, write_whole
 from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, output_of
 
-_TIDY = "clang-tidy-19"
+_TIDY = str(Path(sys.executable).with_name("clang-tidy"))  # as ci/requirements.txt has it
 # The unknown option is one of g++'s.
 _KNOWN = ("--extra-arg=-Wno-unknown-warning-option",)
 _ANALYZER = ("-Xclang", "-analyzer-config", "-Xclang", "mode=shallow")

@@ -89,8 +89,8 @@ Result<void> RestoreBinding(const Sysfs& sysfs, const BindingRecord& record, Dea
   if (auto same = RecordBinding(sysfs, record.address, record.id); !same) {
     return std::unexpected(same.error());
   }
-  auto restored = RestoreDriver(sysfs, record, deadline);
-  auto set = SetOverride(sysfs, record.address, record.driver_override, deadline);
+  const auto restored = RestoreDriver(sysfs, record, deadline);
+  const auto set = SetOverride(sysfs, record.address, record.driver_override, deadline);
   return restored ? set : restored;
 }
 

@@ -23,7 +23,7 @@ class ConsoleUseTest : public testing::Test {
   // An object of the card's, with its link in a class.
   std::filesystem::path Add(const std::string& subsystem, const std::string& below,
                             const std::string& name) {
-    auto path = tree_.AddObject(kCard, below + name);
+    const auto path = tree_.AddObject(kCard, below + name);
     tree_.Link("class/" + subsystem + "/" + name, path);
     return std::filesystem::canonical(path);
   }

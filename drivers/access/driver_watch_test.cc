@@ -73,7 +73,7 @@ std::string Binds(const std::string& address) {
 
 // What is heard of kAddress, "" for nothing, after these events, from the kernel or by somebody.
 std::optional<std::string> Heard(const std::vector<std::string>& events, bool from_kernel) {
-  return InOwnNetwork([&]() -> std::string {
+  return InOwnNetwork([&] -> std::string {
     auto watch = DriverWatch::Open();
     const auto socket = NetlinkSocket::Connect(NETLINK_KOBJECT_UEVENT);
     if (!watch || !socket) return "no sockets";

@@ -22,7 +22,7 @@ class SerialNumberTest : public testing::Test {
   SerialNumberTest() { tree_.AddFunction(kCard, {.vendor = 0x8086, .device = 0x10c9}, 1); }
 
   void Put(std::size_t offset, std::uint32_t dword) {
-    for (int byte = 0; byte < 4; ++byte) {
+    for (std::size_t byte = 0; byte < 4; ++byte) {
       configuration_[offset + byte] = static_cast<char>(dword >> (8 * byte));
     }
   }

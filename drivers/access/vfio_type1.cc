@@ -125,7 +125,7 @@ Result<std::vector<IovaRange>> VfioType1::UsableRanges() const {
     if (offset + sizeof(header) > buffer.size()) break;
     std::memcpy(&header, buffer.data() + offset, sizeof(header));
     if (header.id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
-      vfio_iommu_type1_info_cap_iova_range capability{};
+      vfio_iommu_type1_info_cap_iova_range capability;
       std::memcpy(&capability, buffer.data() + offset, sizeof(capability));
       std::vector<IovaRange> usable;
       for (__u32 i = 0; i < capability.nr_iovas; ++i) {

@@ -28,7 +28,7 @@ class DmacBench : public testing::Test {
   void SetFaults(std::uint32_t faults) { bar().Write32(Faults::kOffset, faults); }
   [[nodiscard]] Result<void> CopySome() {
     const DmaCopy copy{.source = arena_.At(0), .destination = arena_.At(4096), .length = 100};
-    auto posted = driver_->Copy({&copy, 1});
+    const auto posted = driver_->Copy({&copy, 1});
     return posted ? driver_->Wait(Almost()) : posted;
   }
   // Does what is due by then.

@@ -20,13 +20,13 @@ class DmacStreamTest : public DmacBench {
   [[nodiscard]] DmaRegion ring() {
     return {arena_.pool().first(stream_->RingBytes(kSlots)), arena_.At(0)};
   }
-  [[nodiscard]] Result<void> Start() { return stream_->Start(ring(), kPeriod, Soon()); }
+  [[nodiscard]] Result<void> StartStream() { return stream_->Start(ring(), kPeriod, Soon()); }
 
   std::unique_ptr<Stream> stream_ = MakeStream(device_.device());
 };
 
 TEST_F(DmacStreamTest, FillsItsRing) {
-  ASSERT_OK(Start());
+  ASSERT_OK(StartStream());
   WorkUntil(milliseconds(3));
   ASSERT_OK(stream_->Stop(Soon()));
   ASSERT_OK_AND_ASSIGN(const std::uint64_t count, stream_->Count());
@@ -42,7 +42,7 @@ TEST_F(DmacStreamTest, FillsItsRing) {
 }
 
 TEST_F(DmacStreamTest, WritesNothingAfterStop) {
-  ASSERT_OK(Start());
+  ASSERT_OK(StartStream());
   WorkUntil(milliseconds(1));
   ASSERT_OK(stream_->Stop(Soon()));
   std::ranges::fill(ring().memory, std::byte{0xff});
@@ -51,7 +51,7 @@ TEST_F(DmacStreamTest, WritesNothingAfterStop) {
 }
 
 TEST_F(DmacStreamTest, AnotherObjectTakesItOver) {
-  ASSERT_OK(Start());
+  ASSERT_OK(StartStream());
   WorkUntil(milliseconds(1));
   const auto next = MakeStream(device_.device());
   ASSERT_OK_AND_ASSIGN(const std::uint64_t before, stream_->Count());
@@ -62,13 +62,13 @@ TEST_F(DmacStreamTest, AnotherObjectTakesItOver) {
 }
 
 TEST_F(DmacStreamTest, AStreamThatWasResetIsNotTakenOver) {
-  ASSERT_OK(Start());
+  ASSERT_OK(StartStream());
   device_.model().ResetFunction();
   EXPECT_THAT(MakeStream(device_.device())->TakeOver(ring(), kPeriod), FailsWith(EIO));
 }
 
 TEST_F(DmacStreamTest, AnotherRingIsNotTakenOver) {
-  ASSERT_OK(Start());
+  ASSERT_OK(StartStream());
   DmaRegion other = ring();
   other.iova += 4096;
   EXPECT_THAT(MakeStream(device_.device())->TakeOver(other, kPeriod), FailsWith(EIO));
@@ -82,19 +82,19 @@ TEST_F(DmacStreamTest, RefusesWhatTheDeviceCannotDo) {
   EXPECT_THAT(stream_->Start({ring().memory, ring().iova + 64}, kPeriod, Soon()),
               FailsWith(EINVAL));
   EXPECT_THAT(stream_->Start(ring(), microseconds(0), Soon()), FailsWith(EINVAL));
-  ASSERT_OK(Start());
-  EXPECT_THAT(Start(), FailsWith(EBUSY));
+  ASSERT_OK(StartStream());
+  EXPECT_THAT(StartStream(), FailsWith(EBUSY));
 }
 
 TEST_F(DmacStreamTest, TellsADeviceThatIsGone) {
-  ASSERT_OK(Start());
+  ASSERT_OK(StartStream());
   SetFaults(Faults::kAllOnes);
   EXPECT_THAT(stream_->Count(), FailsWith(ENODEV));
   EXPECT_THAT(stream_->Stop(Soon()), FailsWith(ENODEV));
 }
 
 TEST_F(DmacStreamTest, KnowsAnEntryFromRubbish) {
-  ASSERT_OK(Start());
+  ASSERT_OK(StartStream());
   ASSERT_OK(stream_->Stop(Soon()));
   StreamRecord record{.number = 5, .time = 7, .complement = ~std::uint64_t{5 ^ 7}};
   const auto put = [&] {

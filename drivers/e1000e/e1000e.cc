@@ -233,7 +233,7 @@ Result<void> E1000eEngine::Continue(Deadline deadline) {
   }
   // Frames may be in the FIFOs, and nothing but a reset removes them. What had not arrived is
   // posted again from slot 0.
-  const auto start = [&]() -> Result<void> {
+  const auto start = [&] -> Result<void> {
     if (auto reset = mac_->Reset(deadline); !reset) return reset;
     return SetUp(deadline);
   };

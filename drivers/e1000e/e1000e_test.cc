@@ -206,7 +206,7 @@ TEST_F(E1000e, TakesAStatusThatIsTheDestination) {
 TEST_F(E1000e, RefusesTheIovasThatMeanNoBuffer) {
   Start();
   EXPECT_THAT(CopyOne({.source = arena_.At(0), .destination = 0, .length = 1}), FailsWith(EINVAL));
-  for (const std::size_t length : {1, 100, 20000}) {
+  for (const std::size_t length : {1U, 100U, 20000U}) {
     EXPECT_THAT(
         CopyOne({.source = arena_.At(0), .destination = ~Iova{0} - (length - 1), .length = length}),
         FailsWith(EINVAL));
@@ -362,7 +362,7 @@ TEST_F(E1000e, AttachRefusesTailsOutsideTheRings) {
   ASSERT_OK(driver_->Save());
   SavedState good;
   std::memcpy(&good, arena_.region().memory.data(), sizeof(good));
-  for (const std::size_t word : {0, 1}) {
+  for (const std::size_t word : {0U, 1U}) {
     SavedState bad = good;
     bad.positions.at(word) = word == 0 ? kTxRingSize : kRxRingSize;
     bad.checksum = bad.Sum();

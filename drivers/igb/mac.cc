@@ -157,7 +157,7 @@ Result<void> Mac::StartLoopback(Deadline deadline) {
                     PhyControl::kLoopback | PhyControl::kSpeed1000 | PhyControl::kFullDuplex,
                     deadline);
   }
-  if (auto released = ReleasePhy(deadline); done) done = released;
+  if (const auto released = ReleasePhy(deadline); done) done = released;
   if (!done) return done;
 
   if (!emulated_) Pause(settling_.before_mac, deadline);
@@ -179,7 +179,7 @@ Result<void> Mac::AutoNegotiate(Deadline deadline) {
                        PhyControl::kAutoNegotiation | PhyControl::kRestartAutoNegotiation |
                            PhyControl::kSpeed1000 | PhyControl::kFullDuplex,
                        deadline);
-  if (auto released = ReleasePhy(deadline); done) done = released;
+  if (const auto released = ReleasePhy(deadline); done) done = released;
   return done;
 }
 

@@ -453,8 +453,8 @@ TEST_P(NvmePrp, CopiesWholeBlocks) {
   EXPECT_EQ(driver_->traits().alignment, block);
   const std::size_t half = arena_.pool().size() / 2;
   // The pool begins a page, so that offsets are aligned as IOVAs are.
-  for (const std::size_t blocks : {1, 2, 7, 8, 9, 16, 31, 32, 33, 40, 64}) {
-    for (const std::size_t shift : {0, 1, 3, 7}) {
+  for (const std::size_t blocks : {1U, 2U, 7U, 8U, 9U, 16U, 31U, 32U, 33U, 40U, 64U}) {
+    for (const std::size_t shift : {0U, 1U, 3U, 7U}) {
       const DmaCopy copy = InPool(shift * block, half + (7 - shift) * block, blocks * block);
       if (copy.length > driver_->traits().max_copy_bytes) continue;
       ASSERT_OK(CopyOne(copy)) << blocks << " blocks, from " << shift;

@@ -19,7 +19,9 @@ class QueuePair {
     std::uint16_t head = 0;  // of the completion queue
     bool phase = true;       // of the next completion
 
-    [[nodiscard]] std::uint32_t Pack() const { return tail | head << 15 | (phase ? 1U << 30 : 0); }
+    [[nodiscard]] std::uint32_t Pack() const {
+      return tail | std::uint32_t{head} << 15 | (phase ? 1U << 30 : 0);
+    }
     [[nodiscard]] static Position Unpack(std::uint32_t word) {
       return {.tail = static_cast<std::uint16_t>(word & 0x7fff),
               .head = static_cast<std::uint16_t>(word >> 15 & 0x7fff),

@@ -82,7 +82,7 @@ Message FakeClient::Ask(Command command, std::span<const std::byte> payload,
 }
 
 void FakeClient::AnswerDma(const Message& request) {
-  if (auto call = std::exchange(before_dma_, nullptr)) call();
+  if (const auto call = std::exchange(before_dma_, nullptr)) call();
   ++dma_requests_;
   const auto access = Get<DmaAccess>(request.payload);
   ASSERT_TRUE(access);

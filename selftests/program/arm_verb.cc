@@ -27,7 +27,7 @@ ExitCode Arm(const Options& options, EventWriter& events) {
   if (auto exit = PrepareDevices(options, selection.names, events)) return *exit;
   SkipWithoutDevices(selection);
   const std::vector<std::string>& names = selection.names;
-  return RunHolding(events, names, [&]() -> HolderOutcome {
+  return RunHolding(events, names, [&] -> HolderOutcome {
     const BootIdentity boot = ReadBootIdentity();
     Continuity& continuity = Continuity::Get();
     continuity.Begin(Half::kArm, 0, std::nullopt);

@@ -56,7 +56,7 @@ ExitCode VerifyFrom(Ledger ledger, const Options& options, EventWriter& events) 
   }
   Devices::Get().ExpectAsBefore();
   if (auto exit = PrepareDevices(options, names, events)) return *exit;
-  return RunHolding(events, names, [&]() -> HolderOutcome {
+  return RunHolding(events, names, [&] -> HolderOutcome {
     const BootIdentity boot = ReadBootIdentity();
     Continuity& continuity = Continuity::Get();
     const std::string nonce = ledger.nonce;

@@ -47,7 +47,7 @@ bool FakeIommu::Access(Iova iova, std::size_t size, DmaAccess refused, Transfer 
   for (const bool check_only : {true, false}) {
     std::size_t done = 0;
     while (done < size) {
-      auto next = mappings_.upper_bound(iova + done);
+      const auto next = mappings_.upper_bound(iova + done);
       if (next == mappings_.begin()) break;
       const auto& [start, mapping] = *std::prev(next);
       const std::size_t inside = static_cast<std::size_t>(iova + done - start);
