@@ -11,6 +11,8 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -145,49 +147,38 @@ class StreamFrozenMappings : public StreamRefusal {
     UniqueFd config_;
   };
 
- private:
-  std::optional<DriverWatch> watch_;
-};
-NEEDS_DEVICES(StreamFrozenMappings, "dmac", 3);
-NEEDS_CLAIM(StreamFrozenMappings, Claim::kStream);
-
-TEST_F(StreamFrozenMappings, AreNotChangedByItsUser) {
-  constexpr unsigned kMostTries = 20;
-  ASSERT_NO_FATAL_FAILURE(PreserveAll());
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(kPage));
-  ASSERT_OK(session().Preserve(memory.memory().fd(), 103));
-  ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory()));
-  const std::span<std::byte> bytes = memory.memory().bytes();
-  ASSERT_OK_AND_ASSIGN(const ListedDevice listed, Devices::Get().Find("dmac", 0));
-  ASSERT_OK_AND_ASSIGN(const ListedDevice listed_other, Devices::Get().Find("dmac", 1));
-  const FrozenFlag frozen(listed.address);
-  const FrozenFlag other_frozen(listed_other.address);
-  ASSERT_FALSE(frozen.IsSet());
-  ASSERT_FALSE(other_frozen.IsSet());
-  Iommu& iommu = dma().device().pci().iommu();
-  std::atomic<unsigned> kexecs = 0;
-  std::atomic<unsigned> waited = 0;   // begun while the device was frozen
-  std::atomic<unsigned> changed = 0;  // and done while it still was
-  std::atomic<unsigned> failed = 0;
-  std::atomic<unsigned> rounds = 0;
-  {
+ protected:
+  struct Tries {
+    std::atomic<unsigned> begun = 0;  // while the device was frozen
+    std::atomic<unsigned> done = 0;   // of those, while it still was
+  };
+  // Has kexecs refused, and `change` tried all the while, until one was begun while dma() was
+  // frozen. `change` says whether it has changed anything.
+  void TryWhileFrozen(const std::function<bool()>& change, Tries& tries) {
+    constexpr unsigned kMostKexecs = 20;
+    ASSERT_OK_AND_ASSIGN(const ListedDevice listed, Devices::Get().Find("dmac", 0));
+    ASSERT_OK_AND_ASSIGN(const ListedDevice listed_other, Devices::Get().Find("dmac", 1));
+    const FrozenFlag frozen(listed.address);
+    const FrozenFlag other_frozen(listed_other.address);
+    ASSERT_FALSE(frozen.IsSet());
+    ASSERT_FALSE(other_frozen.IsSet());
+    std::atomic<unsigned> kexecs = 0;
+    std::atomic<unsigned> rounds = 0;
     const InFlight changes([&] {
       const unsigned kexec = kexecs;
       const bool begun_frozen = frozen.IsSet();
-      const auto unmapped = iommu.Unmap(iova, bytes.size());
-      const auto mapped = iommu.Map(iova, bytes.data(), bytes.size(), DmaAccess::kReadWrite);
-      if (!unmapped || !mapped) ++failed;
+      const bool changed = change();
       const bool done_frozen = other_frozen.IsSet();
       if (begun_frozen && kexec == kexecs) {
-        if (done_frozen) ++changed;
-        ++waited;
+        if (changed && done_frozen) ++tries.done;
+        ++tries.begun;
       } else {
         // A freeze tries to come between two changes.
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
       ++rounds;
     });
-    while (kexecs < kMostTries && waited == 0) {
+    while (kexecs < kMostKexecs && tries.begun == 0) {
       ++kexecs;
       ASSERT_NO_FATAL_FAILURE(ExpectRefused(EBUSY, kWaitsForLock));
       // What had to wait comes to its end before the next kexec.
@@ -198,10 +189,67 @@ TEST_F(StreamFrozenMappings, AreNotChangedByItsUser) {
       }
     }
   }
+  static void ExpectNoneDone(const Tries& tries) {
+    EXPECT_GT(tries.begun, 0U) << "nothing was tried while the device was frozen";
+    EXPECT_EQ(tries.done, 0U) << "of " << tries.begun;
+    RecordProperty("tried_while_frozen", static_cast<int>(tries.begun));
+  }
+
+ private:
+  std::optional<DriverWatch> watch_;
+};
+NEEDS_DEVICES(StreamFrozenMappings, "dmac", 4);
+NEEDS_CLAIM(StreamFrozenMappings, Claim::kStream);
+
+TEST_F(StreamFrozenMappings, AreNotChangedByItsUser) {
+  ASSERT_NO_FATAL_FAILURE(PreserveAll());
+  ASSERT_OK_AND_ASSIGN(const GuardedMemory memory, MakeGuarded(kPage));
+  ASSERT_OK(session().Preserve(memory.memory().fd(), 103));
+  ASSERT_OK_AND_ASSIGN(const Iova iova, dma().Map(memory.memory()));
+  const std::span<std::byte> bytes = memory.memory().bytes();
+  Iommu& iommu = dma().device().pci().iommu();
+  std::atomic<unsigned> failed = 0;
+  Tries tries;
+  ASSERT_NO_FATAL_FAILURE(TryWhileFrozen(
+      [&] {
+        const auto unmapped = iommu.Unmap(iova, bytes.size());
+        const auto mapped = iommu.Map(iova, bytes.data(), bytes.size(), DmaAccess::kReadWrite);
+        if (!unmapped || !mapped) ++failed;
+        return true;
+      },
+      tries));
   EXPECT_EQ(failed, 0U);
-  EXPECT_GT(waited, 0U) << "nothing was tried while the device was frozen";
-  EXPECT_EQ(changed, 0U) << "of " << waited;
-  RecordProperty("waited", static_cast<int>(waited));
+  ExpectNoneDone(tries);
+  ASSERT_NO_FATAL_FAILURE(ExpectCopies(dma()));
+}
+
+// Attached to the same address space, a device that is not preserved: it does not wait.
+TEST_F(StreamFrozenMappings, AreSharedWithNoOtherDevice) {
+  constexpr unsigned kSharing = 3;
+  ASSERT_NO_FATAL_FAILURE(PreserveAll());
+  ASSERT_OK_AND_ASSIGN(const VfioPciDevice* const device, VfioDeviceOf(dma().device()));
+  ASSERT_OK_AND_ASSIGN(const ListedDevice listed, Devices::Get().Bind("dmac", kSharing));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<VfioPciDevice> sharing,
+                       VfioPciDevice::Open(listed.address, IommuMode::kIommufd, sysfs(), device));
+  ASSERT_OK(sharing->Detach());
+  std::atomic<unsigned> attached = 0;
+  std::atomic<unsigned> failed = 0;
+  Tries tries;
+  ASSERT_NO_FATAL_FAILURE(TryWhileFrozen(
+      [&] {
+        const auto done = sharing->Attach();
+        if (done) {
+          ++attached;
+          if (!sharing->Detach()) ++failed;
+        } else if (done.error().code != EBUSY) {
+          ++failed;
+        }
+        return done.has_value();
+      },
+      tries));
+  EXPECT_EQ(failed, 0U);
+  EXPECT_GT(attached, 0U) << "also while nothing was frozen";
+  ExpectNoneDone(tries);
   ASSERT_NO_FATAL_FAILURE(ExpectCopies(dma()));
 }
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from carryover_ci.cache import cache_root
 from carryover_ci.kernel import KernelChoice
-from carryover_ci.program import ROOT, build_program
+from carryover_ci.program import ROOT, build_program, configure_program
 from carryover_ci.progress import Progress
 from carryover_ci.results import RunResults
 from carryover_ci.run import Failure, exit_with, run_logged
@@ -203,12 +203,16 @@ def _python_tests(table: Table) -> None:
 def _program_tests(table: Table, include: Path, progress: Progress, *, deep: bool) -> None:
     jobs = str(os.cpu_count() or 1)
     # As the target runs it, by g++; and by clang.
-    for preset in ("release", "sanitize"):
-        build = partial(build_program, include, preset, progress, target="all")
+    for preset, target in (("release", "all"), ("sanitize", "unit_tests")):
+        build = partial(build_program, include, preset, progress, target=target)
         table.call(f"build {preset}", build)
         table.command(f"unit tests {preset}", "ctest", "--preset", preset, "-j", jobs)
-    built, settings = ROOT / "build" / "sanitize", ROOT / ".clang-tidy"
-    table.call("clang-tidy", partial(clang_tidy, built, settings, progress, deep=deep))
+    table.call("clang-tidy", lambda: clang_tidy(_each_file(include, progress), progress, deep=deep))
+
+
+def _each_file(include: Path, progress: Progress) -> Path:
+    """Where it says how each file is compiled by itself."""
+    return configure_program(include, "debug", progress) / "compile_commands.json"
 
 
 def _bench(table: Table, variant: str, *options: str) -> Path:

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections import deque
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -33,42 +34,29 @@ def build_program(
     """carryover-selftests, built by CMake preset `preset` against the UAPI headers in `include`.
 
     In the release preset only what the bench needs is built: that, carryover-model (model_of()) and
-    carryover-peer (peer_of()); or `target` alone. In others everything is.
+    carryover-peer (peer_of()). In others everything is. Or `target` alone: there may be no program.
     """
     folder = ROOT / "build" / preset
-    with (
-        lock("program"),
-        progress.step(f"program ({preset})" if preset != "release" else "program") as step,
-    ):
-        cache = folder / "CMakeCache.txt"
-        headers = f"CARRYOVER_UAPI_HEADERS:PATH={include}"
-        if (
-            not cache.exists()
-            or headers not in cache.read_text().splitlines()
-            or not (folder / "build.ninja").exists()
-        ):
-            step.update("configuring")
-            _run(
-                [
-                    "cmake",
-                    "--preset",
-                    preset,
-                    f"-DCARRYOVER_UAPI_HEADERS:PATH={include}",
-                    "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache",
-                ],
-                folder,
-                step,
-            )
+    with lock("program"), _step(preset, progress) as step:
+        _configure(include, preset, folder, step)
         parallel = ["-j", str(jobs)] if jobs else []
         # The bench needs no unit tests, and its user should not wait for them.
         programs = ["carryover-selftests", "carryover-model", "carryover-peer"]
         targets = [target] if target else programs
-        only = ["--target", *targets] if preset == "release" else []
+        only = ["--target", *targets] if target or preset == "release" else []
         _run(["cmake", "--build", "--preset", preset, *parallel, *only], folder, step)
         program = folder / "selftests" / "carryover-selftests"
         if not target and not program.is_file():
             raise Failure(f"{program}: was not built; see selftests/CMakeLists.txt")
         return program
+
+
+def configure_program(include: Path, preset: str, progress: Progress) -> Path:
+    """The build folder of CMake preset `preset`, in which nothing need have been built."""
+    folder = ROOT / "build" / preset
+    with lock("program"), _step(preset, progress) as step:
+        _configure(include, preset, folder, step)
+    return folder
 
 
 def model_of(program: Path) -> Path:
@@ -85,6 +73,23 @@ def tests_of(program: Path) -> list[dict[str, Any]]:
     """The `test` events of `list` (docs/protocol.md), in the order in which the tests run."""
     events = [json.loads(line) for line in output_of([program, "list", "--json"]).splitlines()]
     return [event for event in events if event["event"] == "test"]
+
+
+def _step(preset: str, progress: Progress) -> AbstractContextManager[Step]:
+    return progress.step(f"program ({preset})" if preset != "release" else "program")
+
+
+def _configure(include: Path, preset: str, folder: Path, step: Step) -> None:
+    cache = folder / "CMakeCache.txt"
+    headers = f"CARRYOVER_UAPI_HEADERS:PATH={include}"
+    if (
+        not cache.exists()
+        or headers not in cache.read_text().splitlines()
+        or not (folder / "build.ninja").exists()
+    ):
+        step.update("configuring")
+        words = [f"-D{headers}", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
+        _run(["cmake", "--preset", preset, *words], folder, step)
 
 
 def _run(command: list[str], folder: Path, step: Step) -> None:

@@ -7,8 +7,6 @@
 namespace carryover {
 namespace {
 
-constexpr std::size_t kPage = Arena::kPage;
-
 std::vector<std::byte> Snapshot(std::span<const std::byte> bytes) {
   return {bytes.begin(), bytes.end()};
 }

@@ -7,8 +7,6 @@
 namespace carryover {
 namespace {
 
-constexpr std::size_t kPage = Arena::kPage;
-
 TEST_P(DriverConformance, CopiesOneByte) {
   Start();
   const DmaCopy copy = InPool(5, kPage + 77, 1);

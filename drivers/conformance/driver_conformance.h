@@ -26,6 +26,8 @@ namespace carryover {
 
 class DriverConformance : public testing::TestWithParam<ConformanceCase> {
  protected:
+  static constexpr std::size_t kPage = Arena::kPage;
+
   // Longer than any operation takes on a loaded machine; and what a test that waits for a deadline
   // to pass can afford.
   static constexpr std::chrono::seconds kLong{20};

@@ -10,8 +10,6 @@ namespace {
 
 using testing::AnyOf;
 
-constexpr std::size_t kPage = Arena::kPage;
-
 }  // namespace
 
 void DriverConformance::ExpectRefusedReadIsTold() {

@@ -7,8 +7,6 @@
 namespace carryover {
 namespace {
 
-constexpr std::size_t kPage = Arena::kPage;
-
 TEST_P(DriverConformance, AQuiescedDeviceDoesNoDma) {
   Start();
   device_->SetHung(true);

@@ -40,8 +40,14 @@ def bench_of(folder: Path, environment: Path) -> BenchRun:
     return BenchRun(folder, environment)
 
 
-def stream_bench(folder: Path, outgoing: str = "stream", incoming: str = "stream") -> BenchRun:
-    bench = bench_of(folder, _STREAMS)
+def stream_bench(
+    folder: Path,
+    outgoing: str = "stream",
+    incoming: str = "stream",
+    *,
+    environment: Path = _STREAMS,
+) -> BenchRun:
+    bench = bench_of(folder, environment)
     bench.kernels(outgoing, incoming, ["memory", "mapping", "stream"])
     return bench
 
@@ -157,10 +163,10 @@ def scalable(bench: BenchRun, *, first_stage: bool = False) -> None:
     bench.edit("device-iotlb=on$CARRYOVER_VTD", f"device-iotlb=on,scalable-mode=on{stages}")
 
 
-def expect_refused(bench: BenchRun, device: str, what: str) -> None:
+def expect_refused(bench: BenchRun, device: str, what: str, suite: str = "HiddenUncovered") -> None:
     """The kernel says that `what` of the device is not covered, and nothing changes."""
-    run = bench.run("HiddenUncovered::IsRefusedAndGoesOn")
-    assert run.verdicts == {"HiddenUncovered.IsRefusedAndGoesOn": "PASS"}, run.output
+    run = bench.run(f"{suite}::IsRefusedAndGoesOn")
+    assert run.verdicts == {f"{suite}.IsRefusedAndGoesOn": "PASS"}, run.output
     assert f"{device}: DMAR: liveupdate: cannot freeze: {what} not covered" in console(run)
 
 
@@ -181,6 +187,13 @@ def test_a_device_with_an_alias_is_refused_and_nothing_changes(tmp_path: Path) -
     bench.edit('address: "0000:01:00.0"', 'address: "0000:21:00.0"')
     bench.edit('address: "0000:20:00.0"', 'address: "0000:01:00.0"')
     expect_refused(bench, "0000:21:00.0", "DMA aliases are")
+
+
+def test_a_device_with_ats_is_refused_and_nothing_changes(tmp_path: Path) -> None:
+    """It has translations of its own, which whoever takes them back has to tell it."""
+    bench = stream_bench(tmp_path, environment=_DRIVERS)
+    bench.edit("virtio-blk-pci,bus=port6,", "virtio-blk-pci,bus=port6,ats=on,")
+    expect_refused(bench, "0000:06:00.0", "ATS is", "HiddenUncoveredDisk")
 
 
 def is_stopped_before_its_unit(trace: str) -> bool:
