@@ -4,8 +4,8 @@
 import json
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 
 from carryover_ci.cache import cache_root, content_key, write_whole
@@ -14,7 +14,8 @@ from carryover_ci.progress import Progress
 from carryover_ci.run import Failure, output_of
 
 _FOLDERS = (ROOT / "drivers", ROOT / "fixtures", ROOT / "selftests")
-_TIDY = str(Path(sys.executable).with_name("clang-tidy"))  # as ci/requirements.txt has it
+# Of the Python package. The script that it installs calls Python by where the environment was made.
+_TIDY = str(files("clang_tidy") / "data" / "bin" / "clang-tidy")
 # The unknown option is one of g++'s.
 _KNOWN = ("--extra-arg=-Wno-unknown-warning-option",)
 _ANALYZER = ("-Xclang", "-analyzer-config", "-Xclang", "mode=shallow")
