@@ -147,7 +147,6 @@ class StreamFrozenMappings : public StreamRefusal {
     UniqueFd config_;
   };
 
- protected:
   struct Tries {
     std::atomic<unsigned> begun = 0;  // while the device was frozen
     std::atomic<unsigned> done = 0;   // of those, while it still was
