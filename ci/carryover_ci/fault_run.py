@@ -46,6 +46,7 @@ class FaultRun:
         out: What the run writes.
         seen: Events of the program, so far.
         printed: What it has printed, after finish().
+        short: How the machine fell short of the fault, having too much else to do; empty if not.
     """
 
     def __init__(self, folder: Path, tests: Sequence[str], options: Sequence[str]) -> None:
@@ -70,6 +71,7 @@ class FaultRun:
         self.environment.write_text(text.replace("-nodefaults", f"-nodefaults {monitor}"))
         self.seen: list[Seen] = []
         self.printed = ""
+        self.short = ""
         self._machines: dict[int, int] = {}  # pidfd of each power cycle's, by process id
         self._process: subprocess.Popen[str] | None = None
         self._tail: threading.Thread | None = None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The fault matrix's own judgement: what is wrong is called wrong, and what is lost, lost."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,35 @@ def test_a_fault_that_cannot_be_done_is_wrong(tmp_path: Path) -> None:
     judgement = run_once(Fault("x", "", {HIT: "PANIC"}, 1, cannot), tmp_path / "run")
     assert judgement.wrong == ["[Errno 28] No space left on device"]
     assert judgement.lost == [HIT]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "short", "runs", "wrong"),
+    [
+        ("PANIC", 0, 1, []),
+        ("PANIC", 2, 3, []),
+        ("PANIC", 3, 3, ["too little"]),
+        ("HANG", 3, 1, [f"{HIT} is HANG, not PANIC: why", "too little"]),
+    ],
+)
+def test_a_fault_that_the_machine_fell_short_of_is_caused_again(
+    tmp_path: Path, verdict: str, short: int, runs: int, wrong: list[str]
+) -> None:
+    done = 0
+
+    def falls_short(run: FaultRun) -> tuple[int, float]:
+        nonlocal done
+        done += 1
+        run.out.mkdir()
+        records = [result(HIT, verdict), *RIGHT[1:]]
+        lines = "".join(f"{json.dumps(record)}\n" for record in records)
+        (run.out / "results.jsonl").write_text(lines)
+        run.short = "too little" if done <= short else ""
+        return 1, 100.0
+
+    fault = Fault("x", "", FAULT.verdicts, 1, falls_short, limit=5.0)
+    judgement = run_once(fault, tmp_path / "run")
+    assert (done, judgement.wrong) == (runs, wrong)
 
 
 def test_all_runs_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
