@@ -13,6 +13,7 @@
 #include <chrono>
 #include <numeric>
 #include <thread>
+#include <utility>
 
 #include "drivers/access/await_readable.h"
 #include "drivers/access/result_matchers.h"

@@ -25,6 +25,7 @@ from carryover_ci.tidy import clang_tidy
 
 _OUT = ROOT / "out" / "test"
 _SHOWN_LINES = 40
+_JOBS = str(os.cpu_count() or 1)
 _PYTEST = re.compile(r"(\d+) (passed|failed|errors?)\b")
 _CTEST = re.compile(r"tests passed, (\d+) tests? failed out of (\d+)")
 _OF = re.compile(r"^(\d+) of (\d+) (?:mutants killed|runs right)$", re.MULTILINE)
@@ -195,18 +196,16 @@ def _pytest(folder: str) -> list[str]:
 
 
 def _python_tests(table: Table) -> None:
-    jobs = str(os.cpu_count() or 1)
     for folder in ("ci", "runner"):
-        table.command(f"pytest {folder}", *_pytest(folder), "-m", "not bench", "-n", jobs)
+        table.command(f"pytest {folder}", *_pytest(folder), "-m", "not bench", "-n", _JOBS)
 
 
 def _program_tests(table: Table, include: Path, progress: Progress, *, deep: bool) -> None:
-    jobs = str(os.cpu_count() or 1)
     # As the target runs it, by g++; and by clang.
     for preset, target in (("release", "all"), ("sanitize", "unit_tests")):
         build = partial(build_program, include, preset, progress, target=target)
         table.call(f"build {preset}", build)
-        table.command(f"unit tests {preset}", "ctest", "--preset", preset, "-j", jobs)
+        table.command(f"unit tests {preset}", "ctest", "--preset", preset, "-j", _JOBS)
     table.call("clang-tidy", lambda: clang_tidy(_each_file(include, progress), progress, deep=deep))
 
 

@@ -10,7 +10,8 @@ import os
 import re
 import sys
 from collections import deque
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,13 @@ def build_program(
     In the release preset only what the bench needs is built: that, carryover-model (model_of()) and
     carryover-peer (peer_of()). In others everything is. Or `target` alone: there may be no program.
     """
-    folder = ROOT / "build" / preset
-    with lock("program"), _step(preset, progress) as step:
-        _configure(include, preset, folder, step)
+    # The bench needs no unit tests, and its user should not wait for them.
+    programs = ["carryover-selftests", "carryover-model", "carryover-peer"]
+    targets = [target] if target else programs if preset == "release" else ["all"]
+    with _configured(include, preset, progress) as (folder, step):
         parallel = ["-j", str(jobs)] if jobs else []
-        # The bench needs no unit tests, and its user should not wait for them.
-        programs = ["carryover-selftests", "carryover-model", "carryover-peer"]
-        targets = [target] if target else programs
-        only = ["--target", *targets] if target or preset == "release" else []
-        _run(["cmake", "--build", "--preset", preset, *parallel, *only], folder, step)
+        command = ["cmake", "--build", "--preset", preset, *parallel, "--target", *targets]
+        _run(command, folder, step)
         program = folder / "selftests" / "carryover-selftests"
         if not target and not program.is_file():
             raise Failure(f"{program}: was not built; see selftests/CMakeLists.txt")
@@ -53,10 +52,8 @@ def build_program(
 
 def configure_program(include: Path, preset: str, progress: Progress) -> Path:
     """The build folder of CMake preset `preset`, in which nothing need have been built."""
-    folder = ROOT / "build" / preset
-    with lock("program"), _step(preset, progress) as step:
-        _configure(include, preset, folder, step)
-    return folder
+    with _configured(include, preset, progress) as (folder, _):
+        return folder
 
 
 def model_of(program: Path) -> Path:
@@ -75,21 +72,23 @@ def tests_of(program: Path) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == "test"]
 
 
-def _step(preset: str, progress: Progress) -> AbstractContextManager[Step]:
-    return progress.step(f"program ({preset})" if preset != "release" else "program")
-
-
-def _configure(include: Path, preset: str, folder: Path, step: Step) -> None:
+@contextmanager
+def _configured(include: Path, preset: str, progress: Progress) -> Iterator[tuple[Path, Step]]:
+    """The preset's build folder, which nobody else builds in until the end."""
+    folder = ROOT / "build" / preset
     cache = folder / "CMakeCache.txt"
     headers = f"CARRYOVER_UAPI_HEADERS:PATH={include}"
-    if (
-        not cache.exists()
-        or headers not in cache.read_text().splitlines()
-        or not (folder / "build.ninja").exists()
-    ):
-        step.update("configuring")
-        words = [f"-D{headers}", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
-        _run(["cmake", "--preset", preset, *words], folder, step)
+    name = f"program ({preset})" if preset != "release" else "program"
+    with lock("program"), progress.step(name) as step:
+        if (
+            not cache.exists()
+            or headers not in cache.read_text().splitlines()
+            or not (folder / "build.ninja").exists()
+        ):
+            step.update("configuring")
+            words = [f"-D{headers}", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
+            _run(["cmake", "--preset", preset, *words], folder, step)
+        yield folder, step
 
 
 def _run(command: list[str], folder: Path, step: Step) -> None:

@@ -35,8 +35,6 @@ constexpr DriverTraits kTraits{.name = "dmac",
                                .max_in_flight = kMaxInFlight,
                                .interrupt = InterruptKind::kMsix};
 
-constexpr std::chrono::microseconds kInterval{20};
-
 class DmacEngine final : public Engine {
  public:
   explicit DmacEngine(PciDevice& device) : device_(device) {}
@@ -97,8 +95,8 @@ Result<void> DmacEngine::Reset(Deadline deadline) {
   if (auto present = CheckPresent("reset"); !present) return present;
   bar_->Write32(Control::kOffset, Control::kReset);
   return PollUntil(
-      *this, [this] { return (bar_->Read32(Control::kOffset) & Control::kReset) == 0; }, kInterval,
-      deadline, "dmac: waiting for the reset (CONTROL.RESET)");
+      *this, [this] { return (bar_->Read32(Control::kOffset) & Control::kReset) == 0; },
+      kPollInterval, deadline, "dmac: waiting for the reset (CONTROL.RESET)");
 }
 
 void DmacEngine::UseRings(DmaRegion rings) {
@@ -159,7 +157,7 @@ Result<void> DmacEngine::Halt(Deadline deadline) {
   if (auto present = CheckPresent("Quiesce()"); !present) return present;
   bar_->Write32(Control::kOffset, 0);
   return PollUntil(
-      *this, [this] { return (bar_->Read32(Status::kOffset) & Status::kIdle) != 0; }, kInterval,
+      *this, [this] { return (bar_->Read32(Status::kOffset) & Status::kIdle) != 0; }, kPollInterval,
       deadline, "dmac: waiting for the ring to stop (STATUS.IDLE)");
 }
 

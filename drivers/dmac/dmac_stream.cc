@@ -14,7 +14,6 @@
 namespace carryover::dmac {
 namespace {
 
-constexpr std::chrono::microseconds kStopInterval{20};
 constexpr std::size_t kMaxRing = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint32_t kMaxPeriod = std::numeric_limits<std::uint32_t>::max();
 
@@ -111,7 +110,7 @@ Result<void> DmacStream::Stop(Deadline deadline) {
   if (auto present = CheckPresent("Stop() of a stream"); !present) return present;
   bar_->Write32(StreamControl::kOffset, 0);
   return PollUntil(
-      *this, [this] { return !Enabled(); }, kStopInterval, deadline,
+      *this, [this] { return !Enabled(); }, kPollInterval, deadline,
       "dmac: waiting for the stream to stop (STREAM_CONTROL.ENABLE)");
 }
 

@@ -2,6 +2,7 @@
 // Registers of BAR 0, and the descriptor (docs/dmac.md).
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -9,6 +10,8 @@ namespace carryover::dmac {
 
 inline constexpr std::size_t kBarSize = 4096;
 inline constexpr unsigned kVectors = 8;
+// Between two reads of a register that the device is to change.
+inline constexpr std::chrono::microseconds kPollInterval{20};
 
 struct Id {
   static constexpr std::size_t kOffset = 0x000;
