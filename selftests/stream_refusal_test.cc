@@ -2,13 +2,10 @@
 // The claim `stream`: a kexec is refused if a device would go on in memory that the next kernel
 // takes for free; and after a refused kexec all devices go on, as if nothing had been. Source:
 // drivers/iommu/intel/handover.c of the reference kernel (ci/kernel/patches).
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/pci_regs.h>
-#include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -131,21 +128,12 @@ class StreamFrozenMappings : public StreamRefusal {
                                            listed.address.ToString()));
   }
 
-  // Whether a device is frozen, not told through its file, which keeps its user waiting: COMMAND
-  // has INTx disabled from when its mappings are kept until after they no longer are.
-  class FrozenFlag {
-   public:
-    explicit FrozenFlag(const PciAddress& address)
-        : config_(open((sysfs().FunctionPath(address) / "config").c_str(), O_RDONLY | O_CLOEXEC)) {}
-    [[nodiscard]] bool IsSet() const {
-      std::array<std::uint8_t, 2> bytes{};
-      if (pread(config_.get(), bytes.data(), bytes.size(), PCI_COMMAND) != 2) return false;
-      return ((bytes[0] | (bytes[1] << 8)) & PCI_COMMAND_INTX_DISABLE) != 0;
-    }
-
-   private:
-    UniqueFd config_;
-  };
+  // COMMAND has INTx disabled from when a device's mappings are kept until after they no longer
+  // are.
+  [[nodiscard]] static bool IsFrozen(const PciAddress& address) {
+    const auto command = sysfs().Command(address);
+    return command && (*command & PCI_COMMAND_INTX_DISABLE) != 0;
+  }
 
   struct Tries {
     std::atomic<unsigned> begun = 0;  // while the device was frozen
@@ -157,17 +145,15 @@ class StreamFrozenMappings : public StreamRefusal {
     constexpr unsigned kMostKexecs = 20;
     ASSERT_OK_AND_ASSIGN(const ListedDevice listed, Devices::Get().Find("dmac", 0));
     ASSERT_OK_AND_ASSIGN(const ListedDevice listed_other, Devices::Get().Find("dmac", 1));
-    const FrozenFlag frozen(listed.address);
-    const FrozenFlag other_frozen(listed_other.address);
-    ASSERT_FALSE(frozen.IsSet());
-    ASSERT_FALSE(other_frozen.IsSet());
+    ASSERT_FALSE(IsFrozen(listed.address));
+    ASSERT_FALSE(IsFrozen(listed_other.address));
     std::atomic<unsigned> kexecs = 0;
     std::atomic<unsigned> rounds = 0;
     const InFlight changes([&] {
       const unsigned kexec = kexecs;
-      const bool begun_frozen = frozen.IsSet();
+      const bool begun_frozen = IsFrozen(listed.address);
       const bool changed = change();
-      const bool done_frozen = other_frozen.IsSet();
+      const bool done_frozen = IsFrozen(listed_other.address);
       if (begun_frozen && kexec == kexecs) {
         if (changed && done_frozen) ++tries.done;
         ++tries.begun;

@@ -2,13 +2,10 @@
 // The claim `file`: a frozen device, as user space sees it that still runs. Another device, whose
 // lock somebody holds, keeps the kexec waiting meanwhile, and refuses it in the end. Source:
 // vfio_pci_core_freeze() of the reference kernel (ci/kernel/patches).
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/pci_regs.h>
-#include <unistd.h>
 
-#include <array>
 #include <limits>
 #include <optional>
 #include <set>
@@ -60,18 +57,12 @@ NEEDS_CLAIM(VfioFrozenDevice, Claim::kFile);
 // The kernel's shutdown turns bus mastering off, too, but only after the last file was frozen.
 TEST_F(VfioFrozenDevice, DoesNotMasterTheBus) {
   ASSERT_OK_AND_ASSIGN(const ListedDevice listed, Devices::Get().Find("igb", kIgbOfFiles));
-  const std::filesystem::path path = sysfs().FunctionPath(listed.address) / "config";
-  const UniqueFd config(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  ASSERT_TRUE(config.valid()) << strerrordesc_np(errno);
   ASSERT_OK_AND_ASSIGN(const std::uint32_t before, dma().device().pci().ReadConfig(PCI_COMMAND, 2));
   ASSERT_NE(before & PCI_COMMAND_MASTER, 0U);
   std::set<unsigned> seen;
   {
-    // Not through the device's file, which keeps its user waiting.
     const InFlight reads([&] {
-      std::array<std::uint8_t, 2> bytes{};
-      if (pread(config.get(), bytes.data(), bytes.size(), PCI_COMMAND) != 2) return;
-      seen.insert(bytes[0] | (unsigned{bytes[1]} << 8));
+      if (const auto command = sysfs().Command(listed.address)) seen.insert(*command);
     });
     ASSERT_NO_FATAL_FAILURE(FreezeForAWhile());
   }

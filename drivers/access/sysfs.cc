@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/pci_regs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -77,6 +79,19 @@ Result<PciId> Sysfs::Id(const PciAddress& address) const {
 
 Result<std::uint32_t> Sysfs::ClassCode(const PciAddress& address) const {
   return ReadNumber(FunctionPath(address) / "class", 16);
+}
+
+Result<std::uint16_t> Sysfs::Command(const PciAddress& address) const {
+  const fs::path path = FunctionPath(address) / "config";
+  const UniqueFd config(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!config.valid()) return FailErrno(path);
+  std::array<std::uint8_t, 2> bytes{};
+  const ssize_t size = pread(config.get(), bytes.data(), bytes.size(), PCI_COMMAND);
+  if (size < 0) return FailErrno(path);
+  if (size != static_cast<ssize_t>(bytes.size())) {
+    return Fail(EIO, fmt::format("{} ends before COMMAND", path.string()));
+  }
+  return static_cast<std::uint16_t>(bytes[0] | (bytes[1] << 8));
 }
 
 std::optional<std::string> Sysfs::Driver(const PciAddress& address) const {

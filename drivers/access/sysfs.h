@@ -36,6 +36,9 @@ class Sysfs {
   [[nodiscard]] Result<PciId> Id(const PciAddress& address) const;
   // Class code: base class, subclass, programming interface (0x020000 is Ethernet).
   [[nodiscard]] Result<std::uint32_t> ClassCode(const PciAddress& address) const;
+  // COMMAND of its configuration space (PCI 3.0, 6.2.2), not through the device's file, which may
+  // keep its user waiting. Errors: those of open(2) and pread(2), EIO.
+  [[nodiscard]] Result<std::uint16_t> Command(const PciAddress& address) const;
   // Name of the bound driver; empty optional if none.
   [[nodiscard]] std::optional<std::string> Driver(const PciAddress& address) const;
   // Empty if it is not set ("(null)" in sysfs).

@@ -36,6 +36,15 @@ TEST_F(SysfsTest, ReadsAFunction) {
   EXPECT_THAT(sysfs_.VirtualFunctions(kFirst), IsEmpty());
 }
 
+TEST_F(SysfsTest, ReadsCommand) {
+  const std::string config = "bus/pci/devices/0000:01:00.0/config";
+  EXPECT_EQ(sysfs_.Command(kSecond).error().code, ENOENT);
+  tree_.WriteFile(config, "\x86\x80\xc9\x10\x06\x04\x10");
+  EXPECT_EQ(sysfs_.Command(kFirst), 0x0406);
+  tree_.WriteFile(config, "\x86\x80\xc9\x10\x06");
+  EXPECT_EQ(sysfs_.Command(kFirst).error().code, EIO);
+}
+
 TEST_F(SysfsTest, ReadsResetMethods) {
   EXPECT_THAT(sysfs_.ResetMethods(kFirst), IsEmpty());
   tree_.WriteFile("bus/pci/devices/0000:01:00.0/reset_method", "flr bus\n");

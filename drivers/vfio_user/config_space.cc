@@ -41,6 +41,11 @@ ConfigSpace::ConfigSpace(const ModelIdentity& identity)
   Put(express_ + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_CLS_2_5GB | 1 << PCI_EXP_LNKSTA_NLW_SHIFT, 2);
   Permit(express_ + PCI_EXP_DEVCTL, 0x7fff, 2);
 
+  power_ = AddCapability(PCI_CAP_ID_PM, PCI_PM_SIZEOF);
+  Put(power_ + PCI_PM_PMC, 3, 2);
+  Put(power_ + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET, 2);
+  Permit(power_ + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK, 2);
+
   if (identity.msi_vectors != 0) {
     const std::size_t msi = AddCapability(PCI_CAP_ID_MSI, PCI_MSI_DATA_64 + 2);
     const auto order = static_cast<unsigned>(std::countr_zero(std::bit_ceil(identity.msi_vectors)));
@@ -86,6 +91,7 @@ void ConfigSpace::Read(std::size_t offset, std::span<std::byte> to) const {
 }
 
 bool ConfigSpace::Write(std::size_t offset, std::span<const std::byte> from) {
+  const std::uint8_t power = bytes_.at(power_ + PCI_PM_CTRL);
   bool reset = false;
   for (const std::byte byte : from) {
     const auto value = std::to_integer<std::uint8_t>(byte);
@@ -96,6 +102,10 @@ bool ConfigSpace::Write(std::size_t offset, std::span<const std::byte> from) {
     bytes_[offset] = static_cast<std::uint8_t>((bytes_[offset] & ~mask) | (value & mask));
     ++offset;
   }
+  // D1 and D2, which it has not, are discarded (PCI Express 6.0, 7.5.2.2).
+  std::uint8_t& control = bytes_.at(power_ + PCI_PM_CTRL);
+  if (const auto state = control & PCI_PM_CTRL_STATE_MASK; state == 1 || state == 2)
+    control = power;
   return reset;
 }
 
@@ -104,5 +114,9 @@ void ConfigSpace::Reset() {
 }
 
 bool ConfigSpace::bus_master() const { return (bytes_[PCI_COMMAND] & PCI_COMMAND_MASTER) != 0; }
+
+bool ConfigSpace::in_d3hot() const {
+  return (bytes_.at(power_ + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK) == 3;
+}
 
 }  // namespace carryover::vfio_user

@@ -49,7 +49,7 @@ class VfioUserConfigSpace : public testing::Test {
 
 TEST_F(VfioUserConfigSpace, HasAllCapabilities) {
   const auto capabilities = Capabilities();
-  ASSERT_EQ(capabilities.size(), 4U);
+  ASSERT_EQ(capabilities.size(), 5U);
   EXPECT_NE(Read(PCI_STATUS, 2) & PCI_STATUS_CAP_LIST, 0U);
   const std::size_t vendor = capabilities.at(0x09);
   EXPECT_EQ(Read(vendor + 2, 4), 0x03020110U);
@@ -91,6 +91,26 @@ TEST_F(VfioUserConfigSpace, AResetIsBegunByOneBitAndClearsTheRest) {
   EXPECT_EQ(Read(express + PCI_EXP_DEVCTL, 2), 0U);
   EXPECT_EQ(Read(PCI_VENDOR_ID), 0x0b25'8086U);
   EXPECT_EQ(Read(PCI_BASE_ADDRESS_0), static_cast<std::uint32_t>(PCI_BASE_ADDRESS_MEM_TYPE_64));
+}
+
+TEST_F(VfioUserConfigSpace, HasPowerStatesD0AndD3hot) {
+  const std::size_t control = Capabilities().at(PCI_CAP_ID_PM) + PCI_PM_CTRL;
+  EXPECT_EQ(Read(control, 2), static_cast<std::uint32_t>(PCI_PM_CTRL_NO_SOFT_RESET));
+  EXPECT_FALSE(config_.in_d3hot());
+  for (const std::uint32_t missing : {1U, 2U}) {
+    Write(control, missing, 2);
+    EXPECT_EQ(Read(control, 2) & PCI_PM_CTRL_STATE_MASK, 0U) << missing;
+  }
+  Write(control, 3, 2);
+  EXPECT_TRUE(config_.in_d3hot());
+  Write(control, 2, 2);
+  EXPECT_TRUE(config_.in_d3hot()) << "what is discarded changes nothing";
+  Write(control, 0, 2);
+  EXPECT_FALSE(config_.in_d3hot());
+  EXPECT_NE(Read(control, 2) & PCI_PM_CTRL_NO_SOFT_RESET, 0U);
+  Write(control, 3, 2);
+  config_.Reset();
+  EXPECT_FALSE(config_.in_d3hot());
 }
 
 }  // namespace

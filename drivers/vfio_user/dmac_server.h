@@ -100,6 +100,14 @@ class VfioUserServer : public testing::Test {
     client().WriteRegion(kConfig, PCI_COMMAND, 2,
                          on ? PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY : PCI_COMMAND_MEMORY);
   }
+  // Where a capability begins; 0 if there is none.
+  [[nodiscard]] std::uint64_t Capability(std::uint8_t id) {
+    std::uint64_t at = client().ReadRegion(kConfig, PCI_CAPABILITY_LIST, 1);
+    while (at != 0 && client().ReadRegion(kConfig, at, 1) != id) {
+      at = client().ReadRegion(kConfig, at + PCI_CAP_LIST_NEXT, 1);
+    }
+    return at;
+  }
   // A ring at kBase, the write-back at kBase + 0x1000.
   void StartRing() {
     SetMaster(true);

@@ -377,8 +377,10 @@ Result<void> Server::WriteBar(unsigned bar, std::size_t offset, std::span<const 
 
 void Server::WriteConfig(std::size_t offset, std::span<const std::byte> from) {
   const bool master = config_.bus_master();
+  const bool d3hot = config_.in_d3hot();
   const bool reset = config_.Write(offset, from);
   if (config_.bus_master() != master) log_.Write("master", {{"on", config_.bus_master()}});
+  if (config_.in_d3hot() != d3hot) log_.Write("d3hot", {{"on", config_.in_d3hot()}});
   if (reset) ResetFunction("function");
 }
 
@@ -432,7 +434,7 @@ bool Server::Succeeded(const Result<bool>& part) {
 }
 
 bool Server::AskRead(Iova iova, std::span<std::byte> to) {
-  bool ok = true;
+  bool ok = !config_.in_d3hot();
   for (std::size_t done = 0; ok && done < to.size();) {
     const auto part = to.subspan(done, std::min(max_transfer_, to.size() - done));
     ok = Succeeded(ReadPart({.address = iova + done, .count = part.size()}, part));
@@ -442,7 +444,7 @@ bool Server::AskRead(Iova iova, std::span<std::byte> to) {
 }
 
 bool Server::AskWrite(Iova iova, std::span<const std::byte> from) {
-  bool ok = true;
+  bool ok = !config_.in_d3hot();
   for (std::size_t done = 0; ok && done < from.size();) {
     const auto part = from.subspan(done, std::min(max_transfer_, from.size() - done));
     ok = Succeeded(WritePart({.address = iova + done, .count = part.size()}, part));
@@ -465,7 +467,7 @@ bool Server::DmaWrite(Iova iova, std::span<const std::byte> from) {
 
 void Server::Raise(InterruptKind kind, unsigned vector) {
   const auto found = vectors_.find({kind, vector});
-  const bool sent = found != vectors_.end() && Signal(found->second.get());
+  const bool sent = !config_.in_d3hot() && found != vectors_.end() && Signal(found->second.get());
   log_.Write("interrupt", {{"kind", NameOf(kind)}, {"vector", vector}, {"sent", sent}});
 }
 

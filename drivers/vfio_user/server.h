@@ -88,7 +88,7 @@ class Server final : private ModelHost {
   // Of at most max_transfer_ bytes. False if refused.
   [[nodiscard]] Result<bool> ReadPart(const DmaAccess& access, std::span<std::byte> to);
   [[nodiscard]] Result<bool> WritePart(const DmaAccess& access, std::span<const std::byte> from);
-  // By such requests, in parts. False if refused.
+  // By such requests, in parts. False if refused, or in D3hot, in which QEMU would carry them out.
   [[nodiscard]] bool AskRead(Iova iova, std::span<std::byte> to);
   [[nodiscard]] bool AskWrite(Iova iova, std::span<const std::byte> from);
   // False also if the connection has failed: failure_ is the error, and all DMA fails from now on.

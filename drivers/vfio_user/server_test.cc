@@ -194,10 +194,7 @@ TEST_F(VfioUserServer, StreamsByItself) {
 
 TEST_F(VfioUserServer, AFunctionLevelResetResetsTheModel) {
   StartRing();
-  std::uint64_t at = client().ReadRegion(kConfig, PCI_CAPABILITY_LIST, 1);
-  while (at != 0 && client().ReadRegion(kConfig, at, 1) != PCI_CAP_ID_EXP) {
-    at = client().ReadRegion(kConfig, at + PCI_CAP_LIST_NEXT, 1);
-  }
+  const std::uint64_t at = Capability(PCI_CAP_ID_EXP);
   ASSERT_NE(at, 0U);
   EXPECT_NE(client().ReadRegion(kConfig, at + PCI_EXP_DEVCAP, 4) & PCI_EXP_DEVCAP_FLR, 0U);
   client().WriteRegion(kConfig, at + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
@@ -205,6 +202,35 @@ TEST_F(VfioUserServer, AFunctionLevelResetResetsTheModel) {
   EXPECT_EQ(client().ReadRegion(kConfig, PCI_COMMAND, 2), 0U);
   EXPECT_EQ(client().ReadRegion(kConfig, at + PCI_EXP_DEVCTL, 2), 0U);
   EXPECT_EQ(Logged("reset").at(0).at("by"), "function");
+}
+
+TEST_F(VfioUserServer, NeitherCopiesNorInterruptsInD3hot) {
+  StartRing();
+  Fill(0x2000, 64);
+  ASSERT_OK_AND_ASSIGN(EventSet events, EventSet::Create(1));
+  SetIrqs(VFIO_PCI_MSIX_IRQ_INDEX, 0, events.fds());
+  const std::uint64_t power = Capability(PCI_CAP_ID_PM);
+  ASSERT_NE(power, 0U);
+  client().WriteRegion(kConfig, power + PCI_PM_CTRL, 2, 3);
+  PutDescriptor(0, FakeClient::kBase + 0x2000, FakeClient::kBase + 0x8000, 64);
+  const std::size_t before = client().dma_requests();
+  client().WriteRegion(0, Tail::kOffset, 4, 1);
+  client().WriteRegion(0, Raise::kOffset, 4, 0);
+  (void)client().ReadRegion(0, Id::kOffset, 4);
+  EXPECT_EQ(client().dma_requests(), before);
+  EXPECT_FALSE(Same(0x2000, 0x8000, 64));
+  for (const auto& interrupt : Logged("interrupt")) EXPECT_EQ(interrupt.at("sent"), false);
+  EXPECT_FALSE(Logged("interrupt").empty());
+
+  client().WriteRegion(kConfig, power + PCI_PM_CTRL, 2, 0);
+  EXPECT_EQ(client().ReadRegion(0, RingBase::kOffset, 8), FakeClient::kBase)
+      << "leaving D3hot is no reset";
+  client().WriteRegion(0, Raise::kOffset, 4, 0);
+  ASSERT_OK(events.Wait(0, Deadline::After(std::chrono::seconds(10))));
+  const auto changes = Logged("d3hot");
+  ASSERT_EQ(changes.size(), 2U);
+  EXPECT_EQ(changes[0].at("on"), true);
+  EXPECT_EQ(changes[1].at("on"), false);
 }
 
 TEST_F(VfioUserServer, AMachineResetResetsTheModel) {
