@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "drivers/access/result_matchers.h"
+#include "fixtures/device_file/saved_driver.h"
 #include "fixtures/dma/on_device.h"
 #include "fixtures/dma/refused_dma.h"
 #include "fixtures/kernel_log/expected_message.h"
@@ -22,7 +23,6 @@ using std::chrono::microseconds;
 
 constexpr std::size_t kKi = 1024;  // slots
 constexpr std::size_t kKiB = 1024;
-constexpr std::size_t kMiB = 1024 * kKiB;
 
 // The devices that are for these tests: those before are reset by others.
 constexpr ContinuityTraits kStream{.claim = Claim::kStream, .driver = "dmac", .device = 2};
@@ -78,7 +78,7 @@ CONTINUITY_TEST(E1000eStream, GoesOn, StreamCarried, "The same with the ring of 
 ARM(E1000eStream, GoesOn) { ArmStream(64 * kKi, kOfThePeer, record); }
 VERIFY(E1000eStream, GoesOn) { VerifyStream(record); }
 
-class DmacMapping : public OnDevice<FileContinuity, kMapping> {
+class DmacMapping : public OnDevice<SavedDriverContinuity, kMapping> {
  protected:
   // With `to` not mapped in this kernel: page tables that lack it, take rights away or lead to
   // other memory are refused, and the device copies by those of the previous kernel as before.
@@ -112,37 +112,16 @@ class DmacMapping : public OnDevice<FileContinuity, kMapping> {
   }
 };
 
-struct MappingRecord {
-  DmaCopyRecord copy;
-  std::uint64_t region_token;
-  Iova region_iova;
-};
-
-CONTINUITY_TEST(DmacMapping, IsUsedBeforeAnythingIsMapped, MappingRecord,
+CONTINUITY_TEST(DmacMapping, IsUsedBeforeAnythingIsMapped, SavedDriverRecord,
                 "A driver that was saved is attached, and the device copies by the IOVAs of the "
                 "previous kernel, before it is attached to page tables of this one, after others "
                 "were refused that do not map the same, and with those that do; what is unmapped "
                 "then is out of its reach")
-ARM(DmacMapping, IsUsedBeforeAnythingIsMapped) {
-  ASSERT_OK(dma().device().StopShared());
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region,
-                       DmaMemory::Create(dma().device().traits().region_size, PageKind::kBase));
-  ASSERT_OK(region.Prefault());
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, MakeGuarded(64 * kKiB));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, MakeGuarded(64 * kKiB));
-  record.region_iova = 64 * kMiB;
-  ASSERT_OK(dma().StartIn(region, record.region_iova));
-  ASSERT_NO_FATAL_FAILURE(CopyBetweenGuards(source, destination, record.copy));
-  ASSERT_OK(dma().driver().Save());
-  ASSERT_OK_AND_ASSIGN(record.region_token, Preserve(region.fd()));
-  Keep(dma().TakeDriver());
-  Keep(dma().TakeMappings());
-}
+ARM(DmacMapping, IsUsedBeforeAnythingIsMapped) { ArmSavedDriver(64 * kKiB, record); }
 VERIFY(DmacMapping, IsUsedBeforeAnythingIsMapped) {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kRetrieved));
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region, RetrieveMemory(record.region_token));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory source, RetrieveGuarded(record.copy.source));
-  ASSERT_OK_AND_ASSIGN(const GuardedMemory destination, RetrieveGuarded(record.copy.destination));
+  ASSERT_OK_AND_ASSIGN(const SavedDriverMemory memory, RetrieveSaved(record));
+  const auto& [region, source, destination] = memory;
   carried().SetMappings({{.iova = record.region_iova, .memory = &region},
                          {.iova = record.copy.source.iova, .memory = &source.memory()}});
   const CopySide from{source, record.copy.source, "source"};

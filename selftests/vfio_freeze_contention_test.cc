@@ -17,6 +17,7 @@
 #include "drivers/access/event_wait.h"
 #include "fixtures/device_file/freeze_test.h"
 #include "fixtures/device_file/in_flight.h"
+#include "fixtures/device_file/without_reset.h"
 #include "fixtures/igb/igb_file.h"
 #include "fixtures/kernel_log/expected_message.h"
 #include "fixtures/soak/soak.h"
@@ -91,22 +92,12 @@ class VfioFreezeContention : public FreezeTest {
     RecordProperty("longest_ms", static_cast<int>(tally.longest.count()));
   }
 
-  // While it lives the device is not reset at freeze, which takes the most time by far: it is
-  // frozen in all other respects.
-  class WithoutReset {
-   public:
-    explicit WithoutReset(std::filesystem::path method) : method_(std::move(method)) {
-      ALLOW_KERNEL_MESSAGE(": freeze: the device could not be reset");
-      WriteQuietly(method_, "\n");
-    }
-    WithoutReset(const WithoutReset&) = delete;
-    WithoutReset& operator=(const WithoutReset&) = delete;
-    ~WithoutReset() { WriteQuietly(method_, "default"); }
-
-   private:
-    std::filesystem::path method_;
-  };
-  [[nodiscard]] WithoutReset DoNotReset() const { return WithoutReset(Attribute("reset_method")); }
+  // The device is not reset at freeze, which takes the most time by far: it is frozen in all other
+  // respects.
+  [[nodiscard]] WithoutReset DoNotReset() const {
+    ALLOW_KERNEL_MESSAGE(": freeze: the device could not be reset");
+    return {sysfs(), address_};
+  }
 
   // Every freeze is refused as long as such a write is under way.
   void ExpectAllBusy() {
