@@ -54,19 +54,18 @@ struct FreeProbe {
   void operator()(blkid_probe probe) const { blkid_free_probe(probe); }
 };
 
-// What libblkid finds at the disk's well known places; empty if nothing.
-Result<std::string> WholeDiskContent(const fs::path& node) {
-  const std::unique_ptr<blkid_struct_probe, FreeProbe> probe(
-      blkid_new_probe_from_filename(node.c_str()));
-  if (!probe) return FailErrno(fmt::format("read {}", node.string()));
-  blkid_probe_enable_superblocks(probe.get(), 1);
-  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_TYPE);
-  const int found = blkid_do_safeprobe(probe.get());
+// What libblkid finds at the disk's well known places; empty if nothing. Without a probe errno says
+// why.
+Result<std::string> WholeDiskContent(blkid_probe probe, const fs::path& node) {
+  if (probe == nullptr) return FailErrno(fmt::format("read {}", node.string()));
+  blkid_probe_enable_superblocks(probe, 1);
+  blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE);
+  const int found = blkid_do_safeprobe(probe);
   if (found == 1) return "";
   if (found == -2) return "several signatures that contradict each other";
   if (found != 0) return FailErrno(fmt::format("read {}", node.string()));
   const char* type = nullptr;
-  if (blkid_probe_lookup_value(probe.get(), "TYPE", &type, nullptr) != 0) return "";
+  if (blkid_probe_lookup_value(probe, "TYPE", &type, nullptr) != 0) return "";
   return std::string(type);
 }
 
@@ -85,13 +84,10 @@ std::optional<fs::path> AwaitDisk(const Sysfs& sysfs, const PciAddress& address,
   }
 }
 
-bool HasPartitionTable(const fs::path& node) {
-  const std::unique_ptr<blkid_struct_probe, FreeProbe> probe(
-      blkid_new_probe_from_filename(node.c_str()));
-  if (!probe) return true;
-  blkid_probe_enable_superblocks(probe.get(), 0);
-  blkid_probe_enable_partitions(probe.get(), 1);
-  return blkid_do_safeprobe(probe.get()) != 1;
+bool HasPartitionTable(blkid_probe probe) {
+  blkid_probe_enable_superblocks(probe, 0);
+  blkid_probe_enable_partitions(probe, 1);
+  return blkid_do_safeprobe(probe) != 1;
 }
 
 }  // namespace
@@ -124,7 +120,10 @@ std::optional<std::string> WhyScratchInUse(const Sysfs& sysfs, const PciAddress&
                        range.count, range.first, *partition);
   }
   const fs::path node = devices / name;
-  const auto content = WholeDiskContent(node);
+  // One for both looks: a disk may be slow, and what it read once is not read again.
+  const std::unique_ptr<blkid_struct_probe, FreeProbe> probe(
+      blkid_new_probe_from_filename(node.c_str()));
+  const auto content = WholeDiskContent(probe.get(), node);
   if (!content) return content.error().ToString();
   if (!content->empty()) {
     return fmt::format("all of its disk {} is in use: it holds {}", name, *content);
@@ -132,7 +131,7 @@ std::optional<std::string> WhyScratchInUse(const Sysfs& sysfs, const PciAddress&
   // A GPT has 34 blocks at the beginning, of 512 bytes, and 33 at the end (UEFI 2.10, 5.3.2).
   constexpr std::uint64_t kTable = 34;
   const std::uint64_t table = kTable * (*block_size / kSector);
-  if (HasPartitionTable(node) &&
+  if (HasPartitionTable(probe.get()) &&
       (sectors.Overlaps({0, table}) || sectors.Overlaps({*size - std::min(*size, table), *size}))) {
     return fmt::format("its scratch blocks, {} from block {}, overlap the partition table of {}",
                        range.count, range.first, name);
