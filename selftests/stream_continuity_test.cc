@@ -119,6 +119,9 @@ CONTINUITY_TEST(DmacMapping, IsUsedBeforeAnythingIsMapped, SavedDriverRecord,
                 "then is out of its reach")
 ARM(DmacMapping, IsUsedBeforeAnythingIsMapped) { ArmSavedDriver(64 * kKiB, record); }
 VERIFY(DmacMapping, IsUsedBeforeAnythingIsMapped) {
+  ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kDriverBound));
+  EXPECT_THAT(VfioPciDevice::Open(address(), IommuMode::kType1v2, sysfs()), FailsWith(EBUSY))
+      << "a container would take its DMA from it";
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kRetrieved));
   ASSERT_OK_AND_ASSIGN(const SavedDriverMemory memory, RetrieveSaved(record));
   const auto& [region, source, destination] = memory;

@@ -3,6 +3,8 @@
 // file is in use again. In the order of the stages of CarriedDevice. Where a rule comes from:
 // drivers/vfio/pci/vfio_pci_liveupdate.c of the reference kernel (ci/kernel/patches) unless the
 // test names another place.
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/pci_regs.h>
@@ -154,11 +156,14 @@ DEVICE_FILE_RULE(VfioIncomingRules, CdevIsBusyBeforeRetrieve,
   EXPECT_THAT(OpenCdev(), FailsWith(EBUSY));
 }
 
-// vfio_device_open_file()
-DEVICE_FILE_RULE(VfioIncomingRules, GroupsDeviceIsBusy,
-                 "A preserved device cannot be opened by its group: EBUSY") {
+// vfio_group_fops_open()
+DEVICE_FILE_RULE(VfioIncomingRules, GroupIsBusy,
+                 "The group of a preserved device cannot be opened: EBUSY") {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kDriverBound));
-  EXPECT_THAT(VfioPciDevice::Open(address(), IommuMode::kType1v2, sysfs()), FailsWith(EBUSY));
+  const std::optional<unsigned> number = sysfs().IommuGroup(address());
+  ASSERT_TRUE(number);
+  const UniqueFd group(open(fmt::format("/dev/vfio/{}", *number).c_str(), O_RDWR | O_CLOEXEC));
+  EXPECT_TRUE(!group.valid() && errno == EBUSY) << strerrordesc_np(errno);
 }
 
 // can_finish()
