@@ -8,8 +8,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
+#include "drivers/access/deadline.h"
 #include "drivers/access/event_wait.h"
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/freeze_test.h"
@@ -30,6 +32,8 @@ constexpr Iova kDomain = 16 * kGiB;
 // linear 8 times: the limit is 13, for which one of the two has to be wrong by 1.7 (the best of 20
 // is wrong by a few hundredths; 1.10 was measured with a point that took twice as long).
 constexpr double kMostOrder = 1.25;
+// A square bends by 3 at least if sizes double.
+constexpr double kMostBend = 2;
 // How far a point is off the line is noted only: what took twice as long on a machine with much
 // else to do was 0.22 of the rise off it, and a square is off by 0.12.
 
@@ -44,25 +48,24 @@ class DomainCost : public FreezeTest {
     FreezeTest::TearDown();
   }
 
-  // Memory of which `sizes` bytes of IOVAs are made in turn, by mapping it side by side.
+  // Memory of which `sizes` bytes of IOVAs are made in turn, by mapping it side by side. What does
+  // not look linear is measured anew: a machine that is busy tells another time, a square does not.
   void Measure(const DmaMemory& memory, std::string_view name,
                const std::vector<std::size_t>& sizes, std::size_t bytes_of_table) {
+    constexpr int kTries = 3;
+    const Deadline last_try = Deadline::After(std::chrono::seconds(10));
     ASSERT_NO_FATAL_FAILURE(Arm(memory));
-    std::vector<CostAt> costs;
-    std::size_t mapped = 0;
-    for (const std::size_t size : sizes) {
-      for (; mapped < size; mapped += memory.size()) {
-        ASSERT_OK(dma().MapAt(kDomain + mapped, memory));
-      }
-      ASSERT_NO_FATAL_FAILURE(Freeze(name, size, bytes_of_table, costs));
-    }
-    ASSERT_OK_AND_ASSIGN(const LinearGrowth growth, FitLine(costs));
+    LinearGrowth growth;
+    int tries = 0;
+    do {
+      ASSERT_NO_FATAL_FAILURE(MeasureOnce(memory, name, sizes, bytes_of_table, growth));
+    } while (++tries < kTries && !last_try.Passed() && !LooksLinear(growth));
+    RecordProperty(fmt::format("{}_tries", name), tries);
     RecordProperty(fmt::format("{}_table_us", name), fmt::format("{:.2f}", growth.each));
     RecordProperty(fmt::format("{}_bend", name), fmt::format("{:.2f}", growth.bend));
     RecordProperty(fmt::format("{}_order", name), fmt::format("{:.2f}", growth.order));
     RecordProperty(fmt::format("{}_worst_off", name), fmt::format("{:.3f}", growth.worst_off));
-    // A square bends by 3 at least if sizes double; what is linear, on a busy machine, by little.
-    EXPECT_LT(growth.bend, 2) << "the cost of a table page grows with their number";
+    EXPECT_LT(growth.bend, kMostBend) << "the cost of a table page grows with their number";
     EXPECT_LT(growth.order, kMostOrder) << "it grows by this power of the number of table pages";
   }
 
@@ -78,12 +81,31 @@ class DomainCost : public FreezeTest {
     ASSERT_OK(refuser.device().pci().EnableInterrupts(InterruptKind::kMsix, events_->fds()));
     refuser_ = &refuser.device();
   }
-  // The best of many: others use the machine, too.
+  static bool LooksLinear(const LinearGrowth& growth) {
+    return growth.bend < kMostBend && growth.order < kMostOrder;
+  }
+  void MeasureOnce(const DmaMemory& memory, std::string_view name,
+                   const std::vector<std::size_t>& sizes, std::size_t bytes_of_table,
+                   LinearGrowth& growth) {
+    (void)dma().TakeMappings();
+    std::vector<CostAt> costs;
+    std::size_t mapped = 0;
+    for (const std::size_t size : sizes) {
+      for (; mapped < size; mapped += memory.size()) {
+        ASSERT_OK(dma().MapAt(kDomain + mapped, memory));
+      }
+      ASSERT_NO_FATAL_FAILURE(Freeze(name, size, bytes_of_table, costs));
+    }
+    ASSERT_OK_AND_ASSIGN(growth, FitLine(costs));
+  }
+  // The best of many: others use the machine, too. What is quick is done more often: 20 freezes of
+  // 1 ms are over before a machine that was busy with something else is back.
   void Freeze(std::string_view name, std::size_t size, std::size_t bytes_of_table,
               std::vector<CostAt>& costs) {
-    constexpr int kTimes = 20;
+    constexpr int kLeastTimes = 20;
+    const Deadline measured = Deadline::After(std::chrono::milliseconds(500));
     auto best = std::chrono::microseconds::max();
-    for (int i = 0; i < kTimes; ++i) {
+    for (int i = 0; i < kLeastTimes || !measured.Passed(); ++i) {
       ASSERT_OK_AND_ASSIGN(const Refusal refusal, RefusedKexec());
       ASSERT_EQ(refusal.error.code, EINVAL) << refusal.error.ToString();
       ASSERT_EQ(refusal.token, kRefuser);
