@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "drivers/access/result_matchers.h"
-#include "fixtures/device_file/file_continuity.h"
+#include "fixtures/device_file/saved_driver.h"
 #include "fixtures/dma/on_device.h"
 #include "fixtures/memory/total_memory.h"
 #include "fixtures/pattern/pattern_matchers.h"
@@ -24,7 +24,6 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 constexpr ContinuityTraits kOfDomain{
     .claim = Claim::kMapping, .driver = "igb", .device = 2, .time_limit = std::chrono::seconds(60)};
 
-constexpr Iova kRegion = 64 * kMiB;
 constexpr Iova kDomain = Iova{16} * 1024 * kMiB;
 
 // Pieces of memory, mapped in turn side by side: of no 2 MiB can the kernel make one page, and no
@@ -44,7 +43,7 @@ constexpr std::size_t kPayload = kAtOnce * kPage;
 
 using Pieces = std::vector<DmaMemory>;
 
-class IgbLargeDomain : public OnDevice<FileContinuity, kOfDomain> {
+class IgbLargeDomain : public OnDevice<SavedDriverContinuity, kOfDomain> {
  protected:
   [[nodiscard]] static PatternKey KeyOf(std::size_t piece) {
     return {.seed = 0xd0, .generation = static_cast<std::uint32_t>(piece)};
@@ -90,11 +89,7 @@ CONTINUITY_TEST(IgbLargeDomain, IsReachedBeforeAndAfterItIsAttached, LargeDomain
                 "A device reads by each of the 512 page tables of a domain of 1 GiB in pages of "
                 "4 KiB: by those of the previous kernel, and by those of this one")
 ARM(IgbLargeDomain, IsReachedBeforeAndAfterItIsAttached) {
-  ASSERT_OK(dma().device().StopShared());
-  ASSERT_OK_AND_ASSIGN(const DmaMemory region,
-                       DmaMemory::Create(dma().device().traits().region_size, PageKind::kBase));
-  ASSERT_OK(region.Prefault());
-  ASSERT_OK(dma().StartIn(region, kRegion));
+  ASSERT_OK_AND_ASSIGN(const DmaMemory region, StartInRegion());
   Pieces pieces;
   for (std::size_t piece = 0; piece < kPieces; ++piece) {
     ASSERT_OK_AND_ASSIGN(DmaMemory memory, MakeMemory(kChunk, PageKind::kBase));
@@ -109,10 +104,7 @@ ARM(IgbLargeDomain, IsReachedBeforeAndAfterItIsAttached) {
   ASSERT_OK_AND_ASSIGN(const Iova to, dma().Map(destination.memory()));
   ASSERT_NO_FATAL_FAILURE(PreserveGuarded(destination, to, record.destination));
   ASSERT_NO_FATAL_FAILURE(ExpectReached(destination, record.destination.payload_iova()));
-  ASSERT_OK(dma().driver().Save());
-  ASSERT_OK_AND_ASSIGN(record.region, Preserve(region.fd()));
-  Keep(dma().TakeDriver());
-  Keep(dma().TakeMappings());
+  ASSERT_OK_AND_ASSIGN(record.region, SaveDriver(region));
 }
 VERIFY(IgbLargeDomain, IsReachedBeforeAndAfterItIsAttached) {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kRetrieved));

@@ -125,12 +125,12 @@ VERIFY(DmacMapping, IsUsedBeforeAnythingIsMapped) {
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kRetrieved));
   ASSERT_OK_AND_ASSIGN(const SavedDriverMemory memory, RetrieveSaved(record));
   const auto& [region, source, destination] = memory;
-  carried().SetMappings({{.iova = record.region_iova, .memory = &region},
+  carried().SetMappings({{.iova = kRegion, .memory = &region},
                          {.iova = record.copy.source.iova, .memory = &source.memory()}});
   const CopySide from{source, record.copy.source, "source"};
   const CopySide to{destination, record.copy.destination, "destination"};
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kBound));
-  ASSERT_OK(dma().AttachIn(region, record.region_iova));
+  ASSERT_OK(dma().AttachIn(region, kRegion));
   ASSERT_NO_FATAL_FAILURE(ExpectCopies(from, to, record.copy.key));
   ASSERT_NO_FATAL_FAILURE(ExpectOthersRefused(from, to, record.copy.key));
   ASSERT_OK(dma().MapAt(to.at.iova, destination.memory()));

@@ -6,8 +6,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <memory>
-
 #include "drivers/access/result_matchers.h"
 #include "fixtures/device_file/saved_driver.h"
 #include "fixtures/device_file/without_reset.h"
@@ -50,11 +48,11 @@ VERIFY(StreamSibling, IsClosedWithoutAResetOfTheBus) {
   const auto& [region, source, destination] = memory;
   const CopySide from{source, record.copy.source, "source"};
   const CopySide to{destination, record.copy.destination, "destination"};
-  carried().SetMappings({{.iova = record.region_iova, .memory = &region},
+  carried().SetMappings({{.iova = kRegion, .memory = &region},
                          {.iova = from.at.iova, .memory = &source.memory()},
                          {.iova = to.at.iova, .memory = &destination.memory()}});
   ASSERT_NO_FATAL_FAILURE(GoTo(Stage::kBound));
-  ASSERT_OK(dma().AttachIn(region, record.region_iova));
+  ASSERT_OK(dma().AttachIn(region, kRegion));
   ASSERT_NO_FATAL_FAILURE(ExpectCopies(from, to, record.copy.key));
   ASSERT_OK(vfio().AttachFilled());
   ASSERT_NO_FATAL_FAILURE(ExpectCopies(from, to, record.copy.key));
