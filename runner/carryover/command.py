@@ -233,6 +233,9 @@ class TargetCommands:
         boot = BootIdentity.from_hello(event)
         if self._strategy.boot_id and boot.boot_id != self._strategy.boot_id:
             raise self._strategy.other_boot(boot.boot_id)
+        if self.boot is not None and boot.boot_id == self.boot.boot_id:
+            # The counts are in the kernel's log, and that may have been overwritten since.
+            boot = self.boot
         if verb == "log":
             return
         if verb == "verify" and self.boot is not None:

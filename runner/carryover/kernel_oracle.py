@@ -108,7 +108,8 @@ class _Boot:
     arrivals: dict[tuple[str, str], _Arrival] = field(default_factory=dict)
     found: list[_Found] = field(default_factory=list)
     expected: list[_Expected] = field(default_factory=list)
-    marks: list[tuple[float, str, str]] = field(default_factory=list)  # stamp, half, test or ""
+    # Stamp, half, and the test that ran from then on: "" for none, None for nobody knows.
+    marks: list[tuple[float, str, str | None]] = field(default_factory=list)
     on_console: list[tuple[str, str, str]] = field(default_factory=list)  # begin or end, half, test
     read_to: float = -1.0  # stamp of the last record of the log that was read
     sequence: int = -1  # ... and its number
@@ -196,10 +197,7 @@ class KernelOracle:
         elif event.kind == "kernel-message":
             self._log(event)
         elif event.kind == "kernel-log-lost":
-            records = event.number("records")
-            title = f"{records} records of the kernel's log were overwritten before they were read"
-            report = KernelReport(_LOST, _LOST.severity, title, "", [title])
-            self._boots[-1].add([report], self._arrival(time.time()))
+            self._lost(event.number("records"))
 
     def faults(self) -> list[KernelFault]:
         """All that was not declared, in the order in which it came. It is told once."""
@@ -249,6 +247,13 @@ class KernelOracle:
             ) from error
         expected = _Expected(event.text("name"), self._half, compiled)
         self._boots[-1].expected.append(expected)
+
+    def _lost(self, records: int) -> None:
+        boot = self._boots[-1]
+        boot.marks.append((boot.read_to, "", None))  # that of a test may have been among them
+        title = f"{records} records of the kernel's log were overwritten before they were read"
+        report = KernelReport(_LOST, _LOST.severity, title, "", [title])
+        boot.add([report], self._arrival(time.time()))
 
     def _log(self, event: Event) -> None:
         boot = self._boots[-1]

@@ -300,6 +300,32 @@ def test_records_that_were_overwritten_are_told(machine: Machine) -> None:
     assert fault.report.title.startswith("7 records of the kernel's log")
 
 
+@pytest.mark.parametrize("read_before", [False, True])
+def test_who_ran_then_is_told_by_what_runs_when_it_comes(
+    machine: Machine, read_before: bool
+) -> None:
+    """The marks were overwritten, too: that there are none tells nothing."""
+    if read_before:
+        machine.log("carryover: begin run A.First", at=2.0)
+        machine.log("carryover: end run A.First", at=3.0)
+    machine.start("A.Second")
+    machine.event("expect-message", name="A.Second", pattern="DMA Read")
+    machine.console(FAULT, at=4.0)
+    machine.console(*WARNING, at=4.5)
+    machine.finish("A.Second")
+    machine.event("kernel-log-lost", records=7)
+    machine.log("last of what was overwritten in part", at=4.6)
+    machine.log("carryover: begin run A.Third", at=5.0)
+    machine.console(FAULT, at=6.0)
+    machine.log(FAULT, at=6.0)
+    machine.log("carryover: end run A.Third", at=7.0)
+    faults = machine.oracle.faults()
+    assert [fault.test for fault in faults if fault.report.severity.word != "notice"] == [
+        "A.Second",
+        "A.Third",
+    ]
+
+
 def test_who_ran_is_told_by_the_console_if_ssh_was_too_slow(machine: Machine) -> None:
     """A dying kernel prints what it has logged, and sends nothing more."""
     machine.start("A.First", "verify")

@@ -65,6 +65,7 @@ class World:
             boot_id=f"boot-{number}",
             nonce=nonce,
             tainted=0,
+            counts_are_lost=False,
             kho_count=(state.get("kho_count") or 0) + 1 if kexec else 0,
             luo_number=(state.get("luo_number") or 0) + 1 if kexec else None,
         )
