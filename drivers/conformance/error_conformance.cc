@@ -6,16 +6,10 @@
 #include "drivers/conformance/driver_conformance.h"
 
 namespace carryover {
-namespace {
-
-using testing::AnyOf;
-
-}  // namespace
-
 void DriverConformance::ExpectRefusedReadIsTold() {
   const auto result = driver_->Wait(Almost());
   if (!GetParam().notices_refused_reads) return;
-  EXPECT_THAT(result, AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+  EXPECT_THAT(result, testing::AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
 }
 
 namespace {
@@ -221,7 +215,7 @@ TEST_P(DriverConformance, WaitTellsThatADestinationIsNotMapped) {
       const InTime in_time(kShort);
       const auto result = driver_->Wait(Almost());
       if (GetParam().notices_refused_writes) {
-        EXPECT_THAT(result, AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+        EXPECT_THAT(result, testing::AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
       }
     }
     EXPECT_GT(pci().iommu().faults(), faults);
@@ -256,7 +250,7 @@ TEST_P(DriverConformance, WaitTellsThatAMappingLacksTheRight) {
   ASSERT_OK(CopyOne({arena_->At(0), kReadOnly, length}));
   const auto result = driver_->Wait(Almost());
   if (GetParam().notices_refused_writes) {
-    EXPECT_THAT(result, AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+    EXPECT_THAT(result, testing::AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
   }
   EXPECT_THAT(pages.bytes().first(kPage), testing::Each(std::byte{0x5a}));
 
@@ -294,9 +288,9 @@ TEST_P(DriverConformance, WaitTellsThatTheRegionIsNotMapped) {
     ASSERT_OK(CopyOne(copy));
     arena_->Forgive(copy);  // a device that is given its descriptor in a register can do it
     const InTime in_time(kShort);
-    EXPECT_THAT(driver_->Wait(Almost()), AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+    EXPECT_THAT(driver_->Wait(Almost()), testing::AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
   } else {  // it uses the region to start
-    EXPECT_THAT(started, AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
+    EXPECT_THAT(started, testing::AnyOf(FailsWith(ETIMEDOUT), FailsWith(EIO)));
   }
   EXPECT_TRUE(arena_->Matches());
   Start();

@@ -170,8 +170,8 @@ def test_a_chain_takes_as_many_kexecs_as_it_wants(fake: FakeBench) -> None:
 
 def test_what_a_boot_said_of_itself_outlives_the_kernels_log(fake: FakeBench) -> None:
     """The counts of kexecs are in its first lines, which a test may cause to be overwritten."""
-    run = fake.run_tests("Chain.FloodsTheKernelsLog")
-    assert run.verdicts == {"Chain.FloodsTheKernelsLog": "PASS"}, run.output
-    kexecs = run.results["Chain.FloodsTheKernelsLog"]["kexecs"]
+    run = fake.run_tests("Memory.FloodsTheKernelsLog")
+    assert run.verdicts == {"Memory.FloodsTheKernelsLog": "PASS"}, run.output
+    kexecs = run.results["Memory.FloodsTheKernelsLog"]["kexecs"]
     assert [boot["kho_count"] for boot in kexecs] == [1, 2, 3]
     assert len(re.findall("^kexec [0-9]", run.output, re.MULTILINE)) == 3

@@ -67,7 +67,7 @@ TESTS: list[tuple[str, str, int, str | None]] = recording.rows() or [
     ("Memory.TalksNonsense", "continuity", 1, None),
     ("Chain.Passes", "continuity", 3, None),
     ("Chain.FailsToCarry", "continuity", 3, None),
-    ("Chain.FloodsTheKernelsLog", "continuity", 3, None),
+    ("Memory.FloodsTheKernelsLog", "continuity", 3, None),
     ("Igb.Passes", "continuity", 1, "igb"),
 ]
 TESTS += [
