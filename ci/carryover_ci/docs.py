@@ -121,12 +121,11 @@ def _main() -> None:
     program = arguments.program or build_program(
         KernelChoice().headers(progress), "release", progress
     )
+    messages = [sys.executable, "-m", "carryover.kernel.message_table"]
     pages = {
         _PAGE: with_marked(_PAGE, BEGIN, END, as_text(rules(tests_of(program)))),
         results_docs.PAGE: results_docs.page(),
-        _MESSAGES: with_marked(
-            _MESSAGES, BEGIN, END, output_of([sys.executable, "-m", "carryover.message_table"])
-        ),
+        _MESSAGES: with_marked(_MESSAGES, BEGIN, END, output_of(messages)),
     }
     for page, new in pages.items():
         name = page.relative_to(ROOT)

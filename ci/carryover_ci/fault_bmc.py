@@ -7,9 +7,9 @@ import socket
 from collections.abc import Iterator
 
 import attr
-from carryover.bench import BenchDriver
 from carryover.environment import check
 from carryover.errors import Infrastructure
+from carryover.machine.bench import BenchDriver
 from carryover.observation import Crashed, Watch
 from labgrid import Environment
 from labgrid.factory import target_factory

@@ -54,7 +54,8 @@ _CRASHES = ("PANIC", "HANG", "RESET", "ABI_MISMATCH")
 _PHASES = ("kexec", "verify")  # of the runner's journal, in which no test need be running
 _KERNEL = re.compile(r"^Kernel: (.+)$", re.MULTILINE)
 _PHASE = re.compile(r"^Lost-in: (.+)$", re.MULTILINE)
-# As runner/carryover/stream_phase.py says it: the phase, how far into it, until when, how long.
+# As runner/carryover/timing/stream_phase.py says it: the phase, how far into it, until when, and
+# how long.
 _LOST_IN = re.compile(
     r"lost in the phase (.+?)"
     r"(?:, \d+ ms (?:after|before) `.*|, until .*|, and it did not go on| \([\d.]+ ms\))?$"

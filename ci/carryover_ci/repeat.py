@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from carryover.errors import BadInput
-from carryover.gap import Gaps, Kexec
-from carryover.gap_figures import picture
-from carryover.gap_reader import kexecs
-from carryover.saved_run import load
+from carryover.gap.figures import picture
+from carryover.gap.gap import Gaps, Kexec
+from carryover.gap.reader import kexecs
+from carryover.outputs.saved_run import load
 
 from carryover_ci.cache import write_whole
 from carryover_ci.program import ROOT

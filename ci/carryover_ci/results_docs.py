@@ -10,7 +10,7 @@ from carryover_ci.program import ROOT
 
 PAGE = ROOT / "docs" / "results.md"
 _FEW = 6  # words, that fit into a cell
-SCHEMA = ROOT / "runner" / "carryover" / "results.schema.json"
+SCHEMA = ROOT / "runner" / "carryover" / "outputs" / "results.schema.json"
 
 
 def page(file: Path = PAGE, schema: Path = SCHEMA) -> str:

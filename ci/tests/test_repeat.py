@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from carryover.gap import BOUNDARIES, PARTS, Clock, Kexec
+from carryover.gap.gap import BOUNDARIES, PARTS, Clock, Kexec
 
 from carryover_ci import repeat as module
 from carryover_ci.progress import Progress

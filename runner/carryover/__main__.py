@@ -11,19 +11,21 @@ from typing import Any
 
 from rich.console import Console
 
-from carryover import kcidb, place_command, report
-from carryover.compare import Thresholds, compare
-from carryover.comparison_text import comparison_text
+from carryover import report
 from carryover.errors import BadInput, Infrastructure
 from carryover.exit_codes import ExitCode
 from carryover.fleet.command import fleet
-from carryover.gap_figures import picture
-from carryover.gap_reader import gaps
-from carryover.gap_text import gap_text
-from carryover.journal import close_left_over
+from carryover.gap.figures import picture
+from carryover.gap.reader import gaps
+from carryover.gap.text import gap_text
+from carryover.outputs import kcidb
+from carryover.outputs.compare import Thresholds, compare
+from carryover.outputs.comparison_text import comparison_text
+from carryover.outputs.journal import close_left_over
+from carryover.outputs.saved_run import load
+from carryover.place import command as place_command
 from carryover.restore import restore
 from carryover.run_command import run
-from carryover.saved_run import load
 
 _RUN_HELP = """\
 Runs the tests of the program on a target, as ci/bench does in the end. All arguments that are not

@@ -18,22 +18,15 @@ from labgrid.factory import target_factory
 from labgrid.util.yaml import resolve_templates
 
 # labgrid finds the classes that an environment names once they are imported.
-from carryover import (  # noqa: F401
-    bench,
-    deployer,
-    ipmi_power,
-    lab_machine,
-    redfish_power,
-    remote,
-    serial_console,
-    sol_console,
-    strategy,
-)
+from carryover.campaign import strategy  # noqa: F401
+from carryover.console import serial_port, sol  # noqa: F401
 from carryover.errors import BadInput
 from carryover.located_yaml import Located, load
-from carryover.models import MODELS
+from carryover.machine import bench, deployer, lab, remote  # noqa: F401
+from carryover.machine.models import MODELS
+from carryover.machine.peers import PEERS
 from carryover.nearest import meant
-from carryover.peers import PEERS
+from carryover.power import ipmi, redfish  # noqa: F401
 
 _TOP = ("targets", "images", "tools", "paths", "options", "imports", "features")
 _TARGET = ("resources", "drivers", "options", "features")

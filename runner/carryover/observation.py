@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from carryover.events import Event
-from carryover.kernel_messages import KernelMessage, Meaning
-from carryover.kernel_oracle import KernelOracle
+from carryover.kernel.messages import KernelMessage, Meaning
+from carryover.kernel.oracle import KernelOracle
 from carryover.verdict import Verdict
 
 # How long a dying machine may take to say the rest, once it has begun.

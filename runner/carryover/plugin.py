@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from carryover import environment
+from carryover.campaign.strategy import CLAIMS
 from carryover.collect import ProgramFile, ProgramItem
 from carryover.errors import BadInput
 from carryover.program import IOMMU_MODES
 from carryover.reports import verdict_of
 from carryover.session import CarryoverSession, default_junit, how_it_ended
-from carryover.strategy import CLAIMS
 
 _SESSION = pytest.StashKey[CarryoverSession]()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from carryover.errors import BadInput, ProtocolError
 from carryover.events import Event, TestInfo, parse
@@ -110,3 +111,13 @@ class ProgramOnTarget:
 def said(events: Iterable[Event]) -> str:
     """The ``error`` messages among these events, joined."""
     return "; ".join(event.text("message") for event in events if event.kind == "error")
+
+
+def restore_words(entry: Mapping[str, Any]) -> list[str]:
+    """What the program's verb `restore` is told of a journal's entry `bound`."""
+    words = ["--device", f"{entry['address']},{entry['id']}"]
+    if entry.get("from"):
+        words += ["--driver", entry["from"]]
+    if entry.get("driver_override"):
+        words += ["--driver-override", entry["driver_override"]]
+    return words

@@ -11,12 +11,13 @@ from typing import Any
 from labgrid import Environment
 from labgrid.driver import ExecutionError
 
-from carryover import environment, journal
-from carryover.access import Access, access_of
+from carryover import environment
 from carryover.errors import BadInput, Infrastructure, ProtocolError
 from carryover.events import Event, parse
-from carryover.owner import someone
-from carryover.program import ProgramOnTarget, said
+from carryover.machine.access import Access, access_of
+from carryover.machine.owner import someone
+from carryover.outputs import journal
+from carryover.program import ProgramOnTarget, restore_words, said
 
 # Runs a shell command on the target: lines of its standard output and error, and its status.
 Run = Callable[[str], tuple[list[str], list[str], int]]
@@ -114,7 +115,7 @@ def put_back(
         Infrastructure: It could not be done, and why.
     """
     address = entry["address"]
-    words = [*words_of(entry), *(["--take-over"] if take_over else [])]
+    words = [*restore_words(entry), *(["--take-over"] if take_over else [])]
     try:
         events, status, err = _ask(run, program.command("restore", (), *words))
     except Infrastructure as error:
@@ -138,16 +139,6 @@ def _ask(run: Run, command: str) -> tuple[list[Event], int, str]:
         return [parse(line) for line in out if line.startswith("{")], status, "; ".join(err)
     except (ExecutionError, subprocess.TimeoutExpired, ProtocolError, OSError) as error:
         raise Infrastructure(str(error)) from error
-
-
-def words_of(entry: Mapping[str, Any]) -> list[str]:
-    """What the program's verb `restore` is told of a journal's entry `bound`."""
-    words = ["--device", f"{entry['address']},{entry['id']}"]
-    if entry.get("from"):
-        words += ["--driver", entry["from"]]
-    if entry.get("driver_override"):
-        words += ["--driver-override", entry["driver_override"]]
-    return words
 
 
 def access_in(path: Path) -> Access:

@@ -22,9 +22,9 @@ from rich.console import Console
 from carryover.environment import check_place
 from carryover.errors import BadInput
 from carryover.exit_codes import ExitCode
-from carryover.lease import Lease, leased
-from carryover.place_choice import tags_of
-from carryover.saved_run import SavedRun, load
+from carryover.outputs.saved_run import SavedRun, load
+from carryover.place.choice import tags_of
+from carryover.place.lease import Lease, leased
 from carryover.session import LEASE
 from carryover.verdict import BAD, Verdict
 

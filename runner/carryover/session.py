@@ -17,22 +17,24 @@ import pytest
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 from rich.console import Console
 
-from carryover import dry_run, journal, report
-from carryover.basis import basis
-from carryover.blame import Results
-from carryover.campaign import Campaign
+from carryover import report
+from carryover.campaign import dry_run
+from carryover.campaign.blame import Results
+from carryover.campaign.campaign import Campaign
+from carryover.campaign.plan import Plan
+from carryover.campaign.strategy import KexecStrategy, Sinks
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
-from carryover.lease import Lease
-from carryover.owner import owner_of_run
-from carryover.plan import Plan
+from carryover.kernel.vmlinux import Vmlinux
+from carryover.machine.owner import owner_of_run
+from carryover.outputs import journal
+from carryover.outputs.basis import basis
+from carryover.outputs.results import RunDescription, RunOutput, log_path
+from carryover.place.lease import Lease
 from carryover.program_options import ProgramOptions
 from carryover.reports import reports
-from carryover.results import RunDescription, RunOutput, log_path
-from carryover.strategy import KexecStrategy, Sinks
-from carryover.timeline import Timeline
+from carryover.timing.timeline import Timeline
 from carryover.verdict import TestResult, Verdict
-from carryover.vmlinux import Vmlinux
 
 if TYPE_CHECKING:
     from carryover.collect import ProgramItem

@@ -16,7 +16,7 @@ from pathlib import Path
 from conftest import RUNNER
 from labgrid.remote.generated import labgrid_coordinator_pb2 as messages
 
-from carryover.coordinator import Coordinator
+from carryover.place.coordinator import Coordinator
 
 LIMIT = 30.0
 

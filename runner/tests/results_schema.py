@@ -11,7 +11,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 SCHEMA: dict[str, Any] = json.loads(
-    resources.files("carryover").joinpath("results.schema.json").read_text()
+    resources.files("carryover.outputs").joinpath("results.schema.json").read_text()
 )
 _VALIDATOR = Draft202012Validator(SCHEMA)
 

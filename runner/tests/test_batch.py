@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from carryover.batch import Batch
+from carryover.campaign.batch import Batch
 from carryover.errors import ProtocolError
 from carryover.events import Event, TestInfo
 from carryover.verdict import Verdict

@@ -9,8 +9,8 @@ import pytest
 from conftest import FakeBench, Run
 from rich.console import Console
 
-from carryover.batch import Batch
-from carryover.blame import Blame, Results
+from carryover.campaign.batch import Batch
+from carryover.campaign.blame import Blame, Results
 from carryover.display import Display
 from carryover.errors import Infrastructure
 from carryover.events import TestInfo

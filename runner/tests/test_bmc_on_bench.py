@@ -16,8 +16,8 @@ from bmc.machine import PASSWORD
 from bmc.redfish_bmc import redfish_bmc
 from test_bmc_power import ipmi_driver, redfish_driver
 
-from carryover.bmc_power import BmcPowerDriver
-from carryover.power_ladder import MachineSick, PowerLadder, rungs_of
+from carryover.machine.power_ladder import MachineSick, PowerLadder, rungs_of
+from carryover.power.bmc import BmcPowerDriver
 
 pytestmark = pytest.mark.bench
 

@@ -19,10 +19,10 @@ from bmc.machine import PASSWORD, USERNAME, PaperMachine
 from bmc.redfish_bmc import SYSTEM, RunningBmc, redfish_bmc
 from labgrid import Target
 
-from carryover.bmc_power import BmcPowerDriver
 from carryover.errors import BadInput, Infrastructure
-from carryover.ipmi_power import IpmiPowerDriver
-from carryover.redfish_power import RedfishPowerDriver
+from carryover.power.bmc import BmcPowerDriver
+from carryover.power.ipmi import IpmiPowerDriver
+from carryover.power.redfish import RedfishPowerDriver
 from carryover.resources import IpmiBmc, RedfishBmc
 
 WRONG = "wr0ng-staple"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from carryover.clock_bounds import RATE_LIMIT, ClockBounds, ClocksDisagree, Reading
+from carryover.timing.clock_bounds import RATE_LIMIT, ClockBounds, ClocksDisagree, Reading
 
 Clock = Callable[[float], float]
 

@@ -14,9 +14,9 @@ from conftest import FakeBench
 from rich.console import Console
 
 from carryover.__main__ import main
-from carryover.compare import Comparison, Thresholds, compare, spans
-from carryover.comparison_text import comparison_text
-from carryover.saved_run import SavedRun
+from carryover.outputs.compare import Comparison, Thresholds, compare, spans
+from carryover.outputs.comparison_text import comparison_text
+from carryover.outputs.saved_run import SavedRun
 
 
 def result(name: str, verdict: str = "PASS", **fields: Any) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from carryover.console import ConsoleRecorder
+from carryover.console.recorder import ConsoleRecorder
 from carryover.errors import OutputFailed
-from carryover.kernel_messages import Meaning
+from carryover.kernel.messages import Meaning
 from carryover.observation import ConsoleLine, ConsoleLines, ConsoleState, Watch
 
 

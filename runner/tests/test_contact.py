@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from carryover.contact import Contact, ContactSeeker
 from carryover.errors import Infrastructure
-from carryover.kernel_messages import KernelMessage, Meaning, recognise
+from carryover.kernel.messages import KernelMessage, Meaning, recognise
+from carryover.machine.contact import Contact, ContactSeeker
 from carryover.observation import (
     ConsoleLine,
     ConsoleState,

@@ -10,7 +10,7 @@ import pytest
 from conftest import FakeBench, Run
 from fake.world import World
 
-from carryover import journal
+from carryover.outputs import journal
 
 
 def interrupt(fake: FakeBench, phase: str, *arguments: str) -> Run:

@@ -13,9 +13,9 @@ from labgrid import Environment
 from labgrid.factory import target_factory
 from test_kernel_image import X86
 
-from carryover.deployer import KernelDeployer
 from carryover.errors import BadInput, Infrastructure
-from carryover.remote import TargetSSHDriver
+from carryover.machine.deployer import KernelDeployer
+from carryover.machine.remote import TargetSSHDriver
 
 ENVIRONMENT = """
 targets:

@@ -15,10 +15,10 @@ from saved_runs import RunBuilder
 
 from carryover.__main__ import main
 from carryover.errors import BadInput
-from carryover.gap import BOUNDARIES, PARTS, Figure, Gaps, Kexec
-from carryover.gap_picture import bars
-from carryover.gap_reader import gaps
-from carryover.saved_run import load
+from carryover.gap.gap import BOUNDARIES, PARTS, Figure, Gaps, Kexec
+from carryover.gap.picture import bars
+from carryover.gap.reader import gaps
+from carryover.outputs.saved_run import load
 
 
 def is_whole(kexec: Kexec) -> bool:

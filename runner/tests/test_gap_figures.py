@@ -13,11 +13,11 @@ from made_up_gap import DEVICE, TRUTH, MadeUpKexec
 from saved_runs import RunBuilder
 
 from carryover.__main__ import main
-from carryover.gap import PARTS, Gaps
-from carryover.gap_figures import picture
-from carryover.gap_picture import svg
-from carryover.gap_reader import gaps
-from carryover.saved_run import load
+from carryover.gap.figures import picture
+from carryover.gap.gap import PARTS, Gaps
+from carryover.gap.picture import svg
+from carryover.gap.reader import gaps
+from carryover.outputs.saved_run import load
 
 OTHER = "0000:0d:00.0"
 FIGURES = [*(name for name, _, _ in PARTS), "whole", "without user space", "without a driver"]

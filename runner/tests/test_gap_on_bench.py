@@ -11,9 +11,9 @@ import pytest
 from bench_run import ENVIRONMENT, BenchRun, variables_missing
 from conftest import Run
 
-from carryover.gap import BOUNDARIES, PARTS, WANTED_ERROR, Kexec
-from carryover.gap_reader import gaps
-from carryover.saved_run import load
+from carryover.gap.gap import BOUNDARIES, PARTS, WANTED_ERROR, Kexec
+from carryover.gap.reader import gaps
+from carryover.outputs.saved_run import load
 
 pytestmark = pytest.mark.bench
 

@@ -12,7 +12,7 @@ from fake.world import World
 from lab_with_device import lab_with_device
 
 from carryover.errors import Infrastructure
-from carryover.held import QUESTION, who_holds
+from carryover.machine.held import QUESTION, who_holds
 
 RECORD = json.dumps({"owner": "ann@desk", "verb": "arm", "since": "2026-01-01", "pid": 57})
 LOCKS = "1: POSIX  ADVISORY  WRITE 57 00:18:9 0 EOF\n2: FLOCK  ADVISORY  WRITE {} 00:19:4 0 EOF\n"

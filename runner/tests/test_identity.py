@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from carryover.campaign.identity import BootIdentity, doubts
 from carryover.errors import ProtocolError
 from carryover.events import Event
-from carryover.identity import BootIdentity, doubts
 from carryover.verdict import Verdict
 
 COLD = BootIdentity("7.3.4", "one", "console=ttyS0 carryover.nonce=aa", 0, None)

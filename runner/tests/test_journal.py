@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from carryover import journal
 from carryover.__main__ import main
 from carryover.errors import BadInput, OutputFailed
-from carryover.results import RunDescription, RunOutput
+from carryover.outputs import journal
+from carryover.outputs.results import RunDescription, RunOutput
 
 
 def write(path: Path, *entries: Mapping[str, object], cut_off: str = "") -> None:

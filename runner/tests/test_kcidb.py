@@ -12,8 +12,8 @@ from kcidb_io.schema import LATEST
 
 from carryover.__main__ import main
 from carryover.errors import BadInput
-from carryover.kcidb import STATUS, Source, report
-from carryover.saved_run import load
+from carryover.outputs.kcidb import STATUS, Source, report
+from carryover.outputs.saved_run import load
 from carryover.verdict import Verdict
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

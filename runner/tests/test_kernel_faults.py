@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import FakeBench, Run
 
-from carryover.saved_run import load
+from carryover.outputs.saved_run import load
 
 WARNING = "WARNING: possible recursive locking detected"
 

@@ -10,7 +10,7 @@ import pytest
 from bench_run import BenchRun, variables_missing
 from conftest import Run
 
-from carryover.kernel_report import CUT_HERE
+from carryover.kernel.report import CUT_HERE
 
 pytestmark = pytest.mark.bench
 

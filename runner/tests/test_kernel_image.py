@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carryover.errors import BadInput
-from carryover.kernel_image import check_kernel_image
+from carryover.kernel.image import check_kernel_image
 
 
 def image(**marks: tuple[int, bytes]) -> bytes:

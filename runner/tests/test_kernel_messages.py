@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from carryover.kernel_messages import TABLE, Meaning, Row, recognise, recognise_all
-from carryover.literals import literals
+from carryover.kernel.literals import literals
+from carryover.kernel.messages import TABLE, Meaning, Row, recognise, recognise_all
 
 
 @pytest.mark.parametrize(

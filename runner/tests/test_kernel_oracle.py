@@ -10,9 +10,9 @@ import pytest
 
 from carryover.errors import ProtocolError
 from carryover.events import Event
-from carryover.kernel_messages import recognise
-from carryover.kernel_oracle import KernelFault, KernelOracle
-from carryover.taint import FLAGS, flags
+from carryover.kernel.messages import recognise
+from carryover.kernel.oracle import KernelFault, KernelOracle
+from carryover.kernel.taint import FLAGS, flags
 
 WARNING = [
     "------------[ cut here ]------------",

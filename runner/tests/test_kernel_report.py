@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from carryover.console import ConsoleRecorder
-from carryover.fingerprint import functions
-from carryover.kernel_messages import TABLE, Severity, look_up, recognise, stamped
-from carryover.kernel_report import LONGEST, WIDEST, KernelReport, ReportCutter
+from carryover.console.recorder import ConsoleRecorder
+from carryover.kernel.fingerprint import functions
+from carryover.kernel.messages import TABLE, Severity, look_up, recognise, stamped
+from carryover.kernel.report import LONGEST, WIDEST, KernelReport, ReportCutter
 from carryover.observation import ConsoleLine, ConsoleLines, Watch
 
 FOLDER = Path(__file__).parent / "kernel_reports"

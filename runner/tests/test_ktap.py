@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from conftest import FakeBench
 
-from carryover.ktap import ktap
+from carryover.outputs.ktap import ktap
 from carryover.verdict import TestResult, Verdict
 
 _RESULT = re.compile(r"(ok|not ok) (\d+) ([^#]*?)(?: # ([A-Z_]+)(?: (.*))?)?")

@@ -24,12 +24,12 @@ from labgrid import Environment, Target
 from labgrid.factory import target_factory
 from labgrid.resource import NetworkSerialPort, RawSerialPort
 
+from carryover.console.lab import LabConsoleRecorder
+from carryover.console.serial_port import SerialConsoleDriver
+from carryover.console.sol import IpmiSolConsoleDriver
+from carryover.console.sysrq import send_sysrq
 from carryover.errors import BadInput, Infrastructure, OutputFailed
-from carryover.lab_console import LabConsoleRecorder
 from carryover.observation import ConsoleLine, ConsoleState, Watch
-from carryover.serial_console import SerialConsoleDriver
-from carryover.sol_console import IpmiSolConsoleDriver
-from carryover.sysrq import send_sysrq
 
 _LIMIT = 20.0
 _BREAK = b"\xff\xf3"

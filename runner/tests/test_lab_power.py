@@ -25,15 +25,15 @@ from labgrid.factory import target_factory
 from labgrid.protocol import PowerProtocol
 from labgrid.util.yaml import load
 
-from carryover.deployer import KernelDeployer
+from carryover.console.serial_port import SerialConsoleDriver
+from carryover.console.sol import IpmiSolConsoleDriver
 from carryover.environment import check, check_targets
 from carryover.errors import BadInput
-from carryover.ipmi_power import IpmiPowerDriver
-from carryover.lab_machine import LabMachineDriver
-from carryover.redfish_power import RedfishPowerDriver
+from carryover.machine.deployer import KernelDeployer
+from carryover.machine.lab import LabMachineDriver
+from carryover.power.ipmi import IpmiPowerDriver
+from carryover.power.redfish import RedfishPowerDriver
 from carryover.resources import IpmiBmc, RedfishBmc
-from carryover.serial_console import SerialConsoleDriver
-from carryover.sol_console import IpmiSolConsoleDriver
 
 PAGE = RUNNER.parent / "docs" / "lab.md"
 EXAMPLES = PAGE.with_name("examples") / "lab"

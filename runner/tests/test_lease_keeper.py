@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from conftest import RUNNER
 
-from carryover import coordinator, lease_keeper
-from carryover.coordinator import CoordinatorRefused
 from carryover.errors import BadInput, Infrastructure
-from carryover.lease_keeper import LeaseKeeper, main
+from carryover.place import coordinator, lease_keeper
+from carryover.place.coordinator import CoordinatorRefused
+from carryover.place.lease_keeper import LeaseKeeper, main
 
 
 class PaperCoordinator:
@@ -116,7 +116,7 @@ def test_the_pipe_is_nobody_elses() -> None:
     """A child of the run that lived on with the pipe would keep the place."""
     script = (
         "import subprocess, sys, os\n"
-        "from carryover.lease_keeper import LeaseKeeper\n"
+        "from carryover.place.lease_keeper import LeaseKeeper\n"
         "keeper = LeaseKeeper('127.0.0.1:1', 'bob.carryover-1')\n"
         "child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)\n"
         "print(keeper._pipe.fileno(), child.pid)\n"

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from carryover.kernel_messages import TABLE
-from carryover.message_table import markdown
+from carryover.kernel.message_table import markdown
+from carryover.kernel.messages import TABLE
 
 PAGE = Path(__file__).parents[2] / "docs" / "kernel-messages.md"
 

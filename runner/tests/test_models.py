@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from carryover.errors import BadInput, Infrastructure
-from carryover.models import DeviceModels
+from carryover.machine.models import DeviceModels
 from carryover.observation import Crashed, Watch
 from carryover.verdict import Verdict
 

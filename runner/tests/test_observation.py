@@ -10,7 +10,7 @@ import pytest
 
 from carryover.errors import OutputFailed
 from carryover.events import Event
-from carryover.kernel_messages import recognise
+from carryover.kernel.messages import recognise
 from carryover.observation import (
     ConsoleLine,
     ConsoleState,

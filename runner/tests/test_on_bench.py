@@ -17,7 +17,7 @@ import pytest
 from bench_run import BenchRun, variables_missing
 from conftest import Run
 
-from carryover import journal
+from carryover.outputs import journal
 
 pytestmark = pytest.mark.bench
 

@@ -16,9 +16,9 @@ from fake.peer import write_peer
 from labgrid import Target
 
 from carryover.errors import BadInput, Infrastructure
-from carryover.lab_machine import LabMachineDriver
+from carryover.machine.lab import LabMachineDriver
+from carryover.machine.peers import TrafficPeers, peer_settings
 from carryover.observation import Watch
-from carryover.peers import TrafficPeers, peer_settings
 
 TO = "02:00:00:82:75:77"
 

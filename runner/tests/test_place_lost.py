@@ -10,9 +10,9 @@ from unittest.mock import Mock
 import pytest
 from labgrid import Target
 
+from carryover.campaign.strategy import KexecStrategy
 from carryover.errors import PlaceLost
 from carryover.observation import DeadlineExpired
-from carryover.strategy import KexecStrategy
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from conftest import RUNNER, FakeBench
 from lab_on_fakes import FakeLab, fake_lab
 
 from carryover import environment
-from carryover.coordinator import Coordinator
 from carryover.errors import BadInput
+from carryover.place.coordinator import Coordinator
 
 PLACES = ("alpha", "beta")
 

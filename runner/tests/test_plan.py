@@ -7,8 +7,8 @@ import re
 
 from conftest import FakeBench
 
+from carryover.campaign.plan import Plan
 from carryover.events import TestInfo
-from carryover.plan import Plan
 
 
 def info(generations: int, claim: str | None = "memory") -> TestInfo:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from carryover.errors import Infrastructure, OutputFailed
-from carryover.kernel_messages import recognise
+from carryover.kernel.messages import recognise
+from carryover.machine.power_ladder import MachineSick, PowerLadder, rungs_of
 from carryover.observation import ConsoleLine, ReaderFailed, Watch
-from carryover.power_ladder import MachineSick, PowerLadder, rungs_of
 
 LIMIT = 0.1
 LOST = "11111111-old"

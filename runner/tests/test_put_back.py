@@ -12,7 +12,7 @@ from fake.world import World
 from lab_with_device import lab_with_device
 from test_lab_runs import FakeLab
 
-from carryover import journal
+from carryover.outputs import journal
 
 
 @pytest.fixture

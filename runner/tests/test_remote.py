@@ -15,8 +15,8 @@ from labgrid.factory import target_factory
 from labgrid.resource import NetworkService
 
 from carryover.errors import Infrastructure
+from carryover.machine.remote import RemoteCommand, TargetSSHDriver
 from carryover.observation import ProgramEvent, ProgramGone, Watch
-from carryover.remote import RemoteCommand, TargetSSHDriver
 
 
 def test_a_shell_is_given_a_command_of_any_length() -> None:

@@ -17,9 +17,9 @@ from saved_runs import COLD_BOOT, DAMAGES, KEXEC, RunBuilder, every_verdict, mem
 from carryover import report
 from carryover.__main__ import main
 from carryover.exit_codes import ExitCode
+from carryover.outputs.saved_run import load
 from carryover.report.excerpts import fair_limit, read_excerpt
 from carryover.report.lanes import lanes
-from carryover.saved_run import load
 from carryover.verdict import Verdict
 
 HOSTILE = (

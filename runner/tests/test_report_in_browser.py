@@ -15,7 +15,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.select import Select
 
 from carryover import report
-from carryover.gap import PARTS
+from carryover.gap.gap import PARTS
 from carryover.verdict import Verdict
 
 pytestmark = pytest.mark.browser

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from labgrid.driver import ExecutionError
 
-from carryover import journal, restore
+from carryover import restore
 from carryover.__main__ import main
-from carryover.access import Access
 from carryover.errors import BadInput, Infrastructure
+from carryover.machine.access import Access
+from carryover.outputs import journal
 from carryover.program import ProgramOnTarget
 from carryover.restore import put_back
 

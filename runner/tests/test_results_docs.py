@@ -12,8 +12,8 @@ from conftest import RUNNER, FakeBench
 
 from carryover.__main__ import main
 from carryover.exit_codes import ExitCode
-from carryover.results import _FILES
-from carryover.saved_run import SCHEMA
+from carryover.outputs.results import _FILES
+from carryover.outputs.saved_run import SCHEMA
 
 TEXT = (RUNNER.parent / "docs" / "results.md").read_text()
 

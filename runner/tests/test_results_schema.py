@@ -15,11 +15,11 @@ from conftest import FakeBench
 from jsonschema import Draft202012Validator
 from results_schema import SCHEMA, check_records, complaints
 
-from carryover.batch import FINAL
-from carryover.saved_run import SCHEMA as VERSION
-from carryover.saved_run import load, required_fields
-from carryover.strategy import CLAIMS
-from carryover.timeline import WORDS
+from carryover.campaign.batch import FINAL
+from carryover.campaign.strategy import CLAIMS
+from carryover.outputs.saved_run import SCHEMA as VERSION
+from carryover.outputs.saved_run import load, required_fields
+from carryover.timing.timeline import WORDS
 from carryover.verdict import Verdict
 
 EVENTS = SCHEMA["properties"]["event"]["enum"]

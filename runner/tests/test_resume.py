@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 import pytest
 from conftest import FakeBench, Run
 
-from carryover import journal, saved_run
-from carryover.basis import basis, differences
+from carryover.outputs import journal, saved_run
+from carryover.outputs.basis import basis, differences
 from carryover.run_command import judge
 
 TESTS = "Rules and (Passes or Fails) or Memory and (AlsoPasses or HangsInVerify)"

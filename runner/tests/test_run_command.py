@@ -16,8 +16,8 @@ from conftest import FakeBench, heeding_interrupts
 
 from carryover.__main__ import main
 from carryover.exit_codes import ExitCode
+from carryover.outputs.saved_run import SavedRun
 from carryover.run_command import judge
-from carryover.saved_run import SavedRun
 
 
 def start(

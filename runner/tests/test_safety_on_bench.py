@@ -11,9 +11,9 @@ import pytest
 from bench_run import ENVIRONMENT
 from program_on_bench import DEVICE, KEXEC, PROGRAM, Target, target_on_bench
 
-from carryover import journal
 from carryover.__main__ import main
-from carryover.access import access_of
+from carryover.machine.access import access_of
+from carryover.outputs import journal
 
 pytestmark = pytest.mark.bench
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import FakeBench
 
 from carryover.errors import BadInput
-from carryover.saved_run import load
+from carryover.outputs.saved_run import load
 
 BEGIN = {
     "event": "begin",

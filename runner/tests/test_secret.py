@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carryover.errors import BadInput
-from carryover.secret import Secret, read_secret
+from carryover.power.secret import Secret, read_secret
 
 
 def test_from_a_file_the_first_line(tmp_path: Path) -> None:

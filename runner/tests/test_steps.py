@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from conftest import FakeBench
 
-from carryover.clock_exchange import Answer, closest, exchange, tick_of
 from carryover.errors import Infrastructure
 from carryover.events import Event
 from carryover.observation import ConsoleLine, ProgramEvent
-from carryover.steps import WORDS, ClockSamples, DeviceGap, Step, StepReader, TargetRecord
-from carryover.timeline import Timeline
+from carryover.timing.clock_exchange import Answer, closest, exchange, tick_of
+from carryover.timing.steps import WORDS, ClockSamples, DeviceGap, Step, StepReader, TargetRecord
+from carryover.timing.timeline import Timeline
 
 ADDRESS = "0000:03:00.0"
 

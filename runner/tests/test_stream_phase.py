@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from carryover.stream_phase import lost_in
-from carryover.timeline import Mark
+from carryover.timing.stream_phase import lost_in
+from carryover.timing.timeline import Mark
 
 WALL = 1000.0  # the wall clock less the device's
 TIMES = {

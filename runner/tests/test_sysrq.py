@@ -7,8 +7,8 @@ import importlib
 
 import pytest
 
+from carryover.console.sysrq import send_sysrq
 from carryover.errors import Infrastructure
-from carryover.sysrq import send_sysrq
 
 
 class Link:

@@ -7,11 +7,11 @@ import pytest
 from conftest import FakeBench, Run
 
 from carryover.events import Event
-from carryover.kernel_messages import KernelMessage, Meaning, recognise
+from carryover.kernel.messages import KernelMessage, Meaning, recognise
 from carryover.observation import ConsoleLine, ProgramEvent, Reached
-from carryover.results import RunDescription, RunOutput
-from carryover.saved_run import load
-from carryover.timeline import Mark, Timeline
+from carryover.outputs.results import RunDescription, RunOutput
+from carryover.outputs.saved_run import load
+from carryover.timing.timeline import Mark, Timeline
 
 
 def words(run: Run, cycle: int = 1) -> list[tuple[int, str]]:

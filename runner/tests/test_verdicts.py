@@ -8,7 +8,7 @@ import re
 import pytest
 from conftest import FakeBench
 
-from carryover.blame import Results
+from carryover.campaign.blame import Results
 from carryover.session import CarryoverSession
 from carryover.verdict import Verdict
 

@@ -12,8 +12,8 @@ import pytest
 from conftest import FakeBench
 
 from carryover.errors import BadInput
-from carryover.fingerprint import functions
-from carryover.vmlinux import Vmlinux
+from carryover.kernel.fingerprint import functions
+from carryover.kernel.vmlinux import Vmlinux
 
 BANNER = "Linux version 7.3.4-fake (fake)"
 MAIN = f"""

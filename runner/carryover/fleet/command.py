@@ -15,17 +15,18 @@ from typing import Any
 
 from rich.console import Console
 
-from carryover import __version__, place_health
-from carryover.coordinator import Coordinator, Place
+from carryover import __version__
 from carryover.environment import check_place
 from carryover.errors import BadInput
 from carryover.fleet import page
 from carryover.fleet.display import FleetDisplay
 from carryover.fleet.gather import RESULTS, Gathered, gather
 from carryover.fleet.run import FleetRun, FleetSettings
-from carryover.lease import VARIABLE
-from carryover.place_choice import has, none_usable, tags_of, usable
-from carryover.results import only_user
+from carryover.outputs.results import only_user
+from carryover.place import health as place_health
+from carryover.place.choice import has, none_usable, tags_of, usable
+from carryover.place.coordinator import Coordinator, Place
+from carryover.place.lease import VARIABLE
 from carryover.run_command import program_of
 
 _SHOWN = 10

@@ -21,7 +21,7 @@ from xml.sax.xmlreader import AttributesImpl
 from carryover.errors import BadInput, OutputFailed
 from carryover.exit_codes import ExitCode
 from carryover.fleet.outcome import PlaceOutcome, unreadable, worst
-from carryover.saved_run import SavedRun, load
+from carryover.outputs.saved_run import SavedRun, load
 from carryover.verdict import Verdict
 
 SCHEMA = 1

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from carryover.errors import BadInput
 from carryover.exit_codes import ExitCode
 from carryover.fleet.outcome import PlaceOutcome
-from carryover.saved_run import load
+from carryover.outputs.saved_run import load
 from carryover.verdict import Verdict
 
 LOG = "output.log"

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from carryover.gap import WANTED_ERROR, Clock, Figure, Gaps, Kexec
-from carryover.gap_figures import rows
-from carryover.gap_picture import Bar, bars, length, ticks
-from carryover.gap_reader import kexecs
-from carryover.saved_run import SavedRun
+from carryover.gap.figures import rows
+from carryover.gap.gap import WANTED_ERROR, Clock, Figure, Gaps, Kexec
+from carryover.gap.picture import Bar, bars, length, ticks
+from carryover.gap.reader import kexecs
+from carryover.outputs.saved_run import SavedRun
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from carryover.kernel_messages import Meaning, recognise
+from carryover.kernel.messages import Meaning, recognise
 
 # What goes on from each mark to the next one: a word, and whose time it is.
 _PHASES = {

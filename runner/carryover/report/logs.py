@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from carryover.outputs.saved_run import SavedRun
 from carryover.report.embed import script_json
 from carryover.report.excerpts import Excerpt, clean, fair_limit, read_excerpt
 from carryover.report.overview import GOOD, link
-from carryover.saved_run import SavedRun
 
 _WHOLE_LOG = 48 << 10
 _FAULTS = 50

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from carryover.identity import NONCE
-from carryover.saved_run import SavedRun
+from carryover.campaign.identity import NONCE
+from carryover.outputs.saved_run import SavedRun
 from carryover.verdict import Verdict
 
 # Worst first: what a person opens the page for.

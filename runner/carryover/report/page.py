@@ -13,7 +13,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from carryover.errors import OutputFailed
-from carryover.gap_picture import length
+from carryover.gap.picture import length
+from carryover.outputs.saved_run import SavedRun, load
 from carryover.report import overview
 from carryover.report.damage import with_small_maps
 from carryover.report.embed import content_security_policy, script_json
@@ -21,7 +22,6 @@ from carryover.report.excerpts import fair_limit, json_size, shortened, strings_
 from carryover.report.gaps import gap_view
 from carryover.report.lanes import Lane, lanes
 from carryover.report.logs import faults, last_lines, logs
-from carryover.saved_run import SavedRun, load
 
 NAME = "report.html"
 

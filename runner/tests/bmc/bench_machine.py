@@ -11,11 +11,11 @@ from bench_run import ENVIRONMENT
 from labgrid import Environment
 from labgrid.factory import target_factory
 
-from carryover.bench import BenchDriver
 from carryover.environment import check
-from carryover.journal import start_time
+from carryover.machine.bench import BenchDriver
+from carryover.machine.remote import TargetSSHDriver
 from carryover.observation import ConsoleLine, ConsoleLines, Observation, Watch
-from carryover.remote import TargetSSHDriver
+from carryover.outputs.journal import start_time
 
 BOOT_LIMIT = 40.0
 

@@ -13,9 +13,9 @@ from labgrid.driver import Driver
 from labgrid.factory import target_factory
 from labgrid.protocol import PowerProtocol
 
-from carryover.contact import Contact
+from carryover.console.lab import RecordedConsole
 from carryover.errors import Infrastructure
-from carryover.lab_console import RecordedConsole
+from carryover.machine.contact import Contact
 from fake.machine import FakeSSH, bind
 from fake.world import KERNEL, VARIABLE, World
 

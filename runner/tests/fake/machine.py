@@ -18,12 +18,12 @@ from typing import Any
 import attr
 from labgrid.factory import target_factory
 
-from carryover.bench import BenchDriver
-from carryover.console import ConsoleRecorder, LineSink
-from carryover.identity import NONCE
+from carryover.campaign.identity import NONCE
+from carryover.console.recorder import ConsoleRecorder, LineSink
+from carryover.machine.bench import BenchDriver
+from carryover.machine.power_ladder import Attempt, MachineSick
+from carryover.machine.remote import RemoteCommand, TargetSSHDriver
 from carryover.observation import MachineEvent, MachineGone, Watch
-from carryover.power_ladder import Attempt, MachineSick
-from carryover.remote import RemoteCommand, TargetSSHDriver
 from fake.recording import Recording
 from fake.world import World
 

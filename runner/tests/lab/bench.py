@@ -16,8 +16,8 @@ from bmc.bench_machine import BenchMachine, RebootingBenchDriver
 from conftest import RUNNER, Run, heeding_interrupts
 from labgrid.factory import target_factory
 
-from carryover.contact import Contact
 from carryover.errors import Infrastructure
+from carryover.machine.contact import Contact
 
 EXAMPLE = RUNNER.parent / "docs" / "examples" / "lab" / "machine.yaml"
 _LIMIT = 30.0
