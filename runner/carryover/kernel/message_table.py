@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The table of messages as Markdown (``python -m carryover.message_table``): ci/docs writes it."""
+"""The table of messages as Markdown, for ci/docs (``python -m carryover.kernel.message_table``)."""
 
 from __future__ import annotations
 
