@@ -34,12 +34,14 @@ constexpr ContinuityTraits kEight{.claim = Claim::kStream,
                                   .driver = "dmac",
                                   .device = 6,
                                   .devices = 8,
-                                  .time_limit = std::chrono::seconds(60)};
+                                  .time_limit = std::chrono::seconds(60),
+                                  .own_kexec = true};
 constexpr ContinuityTraits kPair{.claim = Claim::kStream,
                                  .driver = "dmac",
                                  .device = 14,
                                  .devices = 2,
-                                 .time_limit = std::chrono::seconds(60)};
+                                 .time_limit = std::chrono::seconds(60),
+                                 .own_kexec = true};
 constexpr ContinuityTraits kRefused{.claim = Claim::kStream, .driver = "dmac", .device = 16};
 constexpr ContinuityTraits kPressure{.claim = Claim::kStream,
                                      .driver = "dmac",

@@ -277,12 +277,8 @@ def _main() -> None:
     if arguments.full:
         _bench(table, "stream", "--stream")
     else:
-        # Those of several devices by themselves: the more devices, the slower the emulator, and a
-        # ring has to last for as long as all takes.
-        several = "TwoStreams or EightStreams"
         streams = "Stream or Mapping or Domain or IoatChain or DsaBatches or NvmeCommands"
-        _bench(table, "stream", "--stream", "-k", f"({streams}) and not ({several})")
-        _bench(table, "several streams", "--stream", "-k", several)
+        _bench(table, "stream", "--stream", "-k", streams)
     jobs = str(min(2, os.cpu_count() or 1))
     runs = "20" if arguments.full else "1"
     faults = ROOT / "ci" / "faults"

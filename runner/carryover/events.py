@@ -75,6 +75,7 @@ class TestInfo:
     file: str
     line: int
     summary: str
+    own_kexec: bool = False
 
     @property
     def suite(self) -> str:
@@ -104,4 +105,5 @@ class TestInfo:
             file=event.text("file"),
             line=event.number("line"),
             summary=event.text("summary"),
+            own_kexec=event.fields.get("own_kexec") is True,
         )

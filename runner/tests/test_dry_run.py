@@ -72,6 +72,23 @@ def test_the_bench_is_not_started(fake: FakeBench) -> None:
     assert not fake.out.exists()
 
 
+def test_a_test_with_its_own_kexec_has_a_power_cycle(fake: FakeBench) -> None:
+    run = dry(fake, "-k", "AlsoPasses")
+    in_order(
+        run.output,
+        r"^machine +start QEMU",
+        r"^target +arm 1 test: Memory.AlsoPasses$",
+        r"^target +kexec 1 of 1: ",
+        r"^machine +end QEMU",
+        r"^machine +start QEMU",
+        r"^target +arm 1 test: Own.AlsoPasses$",
+        r"^target +kexec 2 of 2: ",
+        r"^target +verify 1 test: Own.AlsoPasses$",
+        r"^machine +end QEMU",
+        r"^machine +if it dies",
+    )
+
+
 def test_a_device_that_no_test_wants_is_left_alone(fake: FakeBench) -> None:
     run = dry(fake, "-m", "not igb")
     assert "leave 0000:01:00.0 (8086:10c9) alone: no selected test wants igb" in run.output

@@ -7,13 +7,13 @@ import re
 
 from conftest import FakeBench
 
-from carryover.campaign.plan import Plan
+from carryover.campaign.plan import Plan, power_cycles
 from carryover.events import TestInfo
 
 
-def info(generations: int, claim: str | None = "memory") -> TestInfo:
+def info(generations: int, claim: str | None = "memory", *, own: bool = False) -> TestInfo:
     kind = "continuity" if generations else "run"
-    return TestInfo("A.B", kind, claim, None, generations, 1.0, "f.cc", 1, "")
+    return TestInfo("A.B", kind, claim, None, generations, 1.0, "f.cc", 1, "", own)
 
 
 def test_a_whole_plan() -> None:
@@ -33,6 +33,19 @@ def test_a_claim_that_is_made_counts() -> None:
     assert Plan.of([info(1), info(4, "file")], ["memory", "file"], "iommufd").kexecs == 4
 
 
+def test_those_that_share_their_kexecs_with_no_other() -> None:
+    tests = [info(1), info(2, own=True), info(0), info(1, "stream", own=True)]
+    assert power_cycles(tests, ["memory"], "iommufd") == [
+        [tests[0], tests[2], tests[3]],  # what is skipped needs no power cycle
+        [tests[1]],
+    ]
+    plan = Plan.of(tests, ["memory"], "iommufd")
+    assert plan.kexecs == 1
+    assert plan.lines()[2] == "1 test in a power cycle of its own"
+    plan = Plan.of(tests, ["memory", "stream"], "iommufd")
+    assert plan.lines()[2] == "2 tests in power cycles of their own"
+
+
 def test_only_what_is_there_is_mentioned() -> None:
     assert Plan.of([info(1)], ["memory"], "iommufd").lines() == [
         "1 test for the first kexec: 1 kexec"
@@ -48,6 +61,26 @@ def test_the_plan_comes_first_and_holds(fake: FakeBench) -> None:
     assert "1 test without a kexec" in run.output
     assert "2 tests for the first kexec, 1 for 2 more: 3 kexecs" in run.output
     assert len(re.findall(r"s  verify +[\d.]+ s  kexec", run.output)) == 3
+
+
+def test_a_test_with_its_own_kexec_has_it(fake: FakeBench) -> None:
+    run = fake.run_tests("Memory.Passes", "Own.Passes", "Own.AlsoPasses")
+    assert run.status == 0
+    assert "2 tests in power cycles of their own" in run.output
+    results = run.results
+    cold = {name: result["cold_boot"]["boot_id"] for name, result in results.items()}
+    assert len(set(cold.values())) == 3
+    assert {name: len(result["kexecs"]) for name, result in results.items()} == {
+        "Memory.Passes": 1,
+        "Own.Passes": 1,
+        "Own.AlsoPasses": 2,
+    }
+
+
+def test_one_alone_needs_no_other_power_cycle(fake: FakeBench) -> None:
+    run = fake.run_tests("Own.Passes")
+    assert run.status == 0
+    assert run.output.count("power on ...") == 1
 
 
 def test_device_files_cannot_be_preserved_in_the_mode_type1() -> None:

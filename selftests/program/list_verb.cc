@@ -27,6 +27,7 @@ ExitCode List(const Options& options, EventWriter& events) {
         {"generations", info != nullptr ? info->generations : 0},
         {"time_limit_ms",
          Soak::Scaled(info != nullptr ? info->traits.time_limit : kRunTimeLimit).count()},
+        {"own_kexec", info != nullptr && info->traits.own_kexec},
         {"file", test.file},
         {"line", test.line},
         {"summary", info != nullptr ? nlohmann::json(info->summary) : nullptr}};

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from itertools import chain
 
 from carryover import program as verbs
 from carryover.campaign.batch import Batch
 from carryover.campaign.blame import Blame, Results
 from carryover.campaign.command import Ended, ProgramDied, TargetCommands, finished
 from carryover.campaign.identity import BootIdentity
+from carryover.campaign.plan import power_cycles
 from carryover.campaign.strategy import KexecStrategy
 from carryover.display import Display
 from carryover.errors import BadInput, Infrastructure, OutputFailed
@@ -91,12 +93,11 @@ class Campaign:
         yield from self._kept.results
         tests = [test for test in tests if test.name not in self._decided()]
         infos = {test.name: test for test in tests}
-        batch = Batch(tests)
+        cycles = power_cycles(tests, self._program.claims, self._program.iommu_mode)
+        batches = [Batch(cycle) for cycle in cycles if cycle]
         try:
             self._complain_of_what_was_cut_short()
-            if not tests:
-                return
-            for result in self._blame.batch(batch):
+            for result in chain.from_iterable(map(self._blame.batch, batches)):
                 self._tell_where_it_was_lost(result)
                 self._output.result(result, infos[result.name])
                 self.results.append(result)

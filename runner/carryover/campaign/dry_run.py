@@ -15,7 +15,7 @@ from pathlib import Path
 from labgrid.driver import ExecutionError
 
 from carryover.campaign.identity import NONCE
-from carryover.campaign.plan import Plan
+from carryover.campaign.plan import power_cycles
 from carryover.campaign.strategy import KexecStrategy
 from carryover.errors import BadInput, Infrastructure, ProtocolError
 from carryover.events import Event, TestInfo, parse
@@ -89,13 +89,23 @@ def actions(
     seen: Seen,
 ) -> Iterator[Action]:
     """What a run of these tests would do."""
+    yield from _before(directory)
+    for cycle in power_cycles(tests, strategy.claims, strategy.iommu_mode):
+        if cycle:
+            yield from _power_cycle(strategy, cycle, options, seen)
+    yield Action("machine", "if it dies: again, for halves of the tests (--carryover-reruns)")
+    yield Action("controller", f"write junit.xml, results.ktap and report.html into {directory}")
+
+
+def _power_cycle(
+    strategy: KexecStrategy, tests: Sequence[TestInfo], options: ProgramOptions, seen: Seen
+) -> Iterator[Action]:
     program = strategy.on_target(options)
-    plan = Plan.of(tests, strategy.claims, strategy.iommu_mode)
     ready = [t for t in tests if t.claim is None or t.claim in strategy.claims]
     alone = [test.name for test in ready if not test.is_continuity]
     armed = [test.name for test in ready if test.is_continuity]
+    kexecs = max((test.generations for test in ready if test.is_continuity), default=0)
     taken = [d for d in strategy.devices() if d.driver in {test.driver for test in ready}]
-    yield from _before(directory)
     boot = f"{strategy.boot_append} {NONCE}...".lstrip()
     yield from _of_machine(strategy, boot)
     service = strategy.ssh.networkservice if strategy.ssh else None
@@ -110,17 +120,15 @@ def actions(
         yield Action("target", f"run {_named(alone)} without a kexec")
     if armed:
         yield Action("target", f"arm {_named(armed)}")
-    for number in range(1, plan.kexecs + 1):
+    for number in range(1, kexecs + 1):
         command = strategy.kexec_command(program, 0).replace(strategy.nonce, "...")
-        yield Action("target", f"kexec {number} of {plan.kexecs}: {command}")
+        yield Action("target", f"kexec {number} of {kexecs}: {command}")
         going_on = [t.name for t in ready if t.is_continuity and t.generations >= number]
         yield Action("target", f"verify {_named(going_on)}")
     for device in taken:
         yield Action("target", _giving_back(device, seen))
     for what in strategy.machine.planned_end():
         yield Action("machine", what)
-    yield Action("machine", "if it dies: again, for halves of the tests (--carryover-reruns)")
-    yield Action("controller", f"write junit.xml, results.ktap and report.html into {directory}")
 
 
 def _before(directory: Path) -> Iterator[Action]:

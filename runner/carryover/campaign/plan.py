@@ -18,6 +18,7 @@ class Plan:
     Attributes:
         alone: How many need no kexec.
         first: How many share the first kexec, chains among them.
+        own: How many share their kexecs with no other, each in a power cycle of its own.
         chains: Of these, how many go on for how many more kexecs.
         not_claimed: How many are skipped, by the claim that the target's kernel does not make.
         not_in_mode: How many are skipped because there are no device files to preserve in the mode
@@ -26,6 +27,7 @@ class Plan:
 
     alone: int
     first: int
+    own: int
     chains: dict[int, int]
     not_claimed: dict[str, int]
     not_in_mode: int
@@ -44,14 +46,15 @@ class Plan:
         `not_listed`: how many more there are of drivers that no device is listed for.
         """
         tests = list(tests)
-        claimed = [test for test in tests if test.claim is None or test.claim in claims]
-        of_files = [t for t in claimed if t.is_continuity and t.claim == "file"]
-        unfit = [] if iommu_mode == "iommufd" else of_files
-        ready = [test for test in claimed if test not in unfit]
+        tests = list(tests)
+        unfit = [t for t in tests if _is_claimed(t, claims) and not _is_fit(t, iommu_mode)]
+        shared, *own = power_cycles(tests, claims, iommu_mode)
+        ready = [t for t in shared if _is_claimed(t, claims) and _is_fit(t, iommu_mode)]
         generations = [test.generations for test in ready if test.is_continuity]
         return cls(
             alone=len(ready) - len(generations),
             first=len(generations),
+            own=len(own),
             chains=dict(sorted(Counter(n - 1 for n in generations if n > 1).items())),
             not_claimed=dict(
                 sorted(Counter(t.claim for t in tests if t.claim and t.claim not in claims).items())
@@ -62,7 +65,7 @@ class Plan:
 
     @property
     def kexecs(self) -> int:
-        """Kexecs if no machine dies: a search for the test that did it takes more."""
+        """Those that are shared, if no machine dies: a search for who did it takes more."""
         return max(self.chains, default=0) + 1 if self.first else 0
 
     def lines(self) -> list[str]:
@@ -76,6 +79,9 @@ class Plan:
                 more = ", ".join(f"{n} for {more} more" for more, n in self.chains.items())
                 line += f", {more}"
             lines.append(f"{line}: {self.kexecs} kexec{'' if self.kexecs == 1 else 's'}")
+        if self.own:
+            how = "a power cycle of its own" if self.own == 1 else "power cycles of their own"
+            lines.append(f"{_tests(self.own)} in {how}")
         for claim, count in self.not_claimed.items():
             lines.append(
                 f"{_tests(count)} skipped for want of a kernel that claims `{claim}` "
@@ -91,6 +97,33 @@ class Plan:
                 f"(PciTestDevice) of driver {', '.join(self.not_listed)}"
             )
         return lines
+
+
+def power_cycles(
+    tests: Iterable[TestInfo], claims: Sequence[str], iommu_mode: str
+) -> list[list[TestInfo]]:
+    """Which tests share a power cycle.
+
+    The first list is of those that share one, and may be empty; what the target is going to skip is
+    among them. Each of the others has one test.
+    """
+    shared: list[TestInfo] = []
+    own: list[list[TestInfo]] = []
+    for test in tests:
+        if test.own_kexec and _is_claimed(test, claims) and _is_fit(test, iommu_mode):
+            own.append([test])
+        else:
+            shared.append(test)
+    return [shared, *own]
+
+
+def _is_claimed(test: TestInfo, claims: Sequence[str]) -> bool:
+    return test.claim is None or test.claim in claims
+
+
+def _is_fit(test: TestInfo, iommu_mode: str) -> bool:
+    """Whether there is something to preserve in this mode: device files are iommufd's."""
+    return iommu_mode == "iommufd" or not test.is_continuity or test.claim != "file"
 
 
 def _tests(count: int) -> str:

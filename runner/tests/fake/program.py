@@ -68,6 +68,8 @@ TESTS: list[tuple[str, str, int, str | None]] = recording.rows() or [
     ("Chain.Passes", "continuity", 3, None),
     ("Chain.FailsToCarry", "continuity", 3, None),
     ("Memory.FloodsTheKernelsLog", "continuity", 3, None),
+    ("Own.Passes", "continuity", 1, None),
+    ("Own.AlsoPasses", "continuity", 2, None),
     ("Igb.Passes", "continuity", 1, "igb"),
 ]
 TESTS += [
@@ -425,6 +427,7 @@ def list_tests(hidden: bool) -> NoReturn:
             claim="memory" if generations else None,
             driver=driver,
             generations=generations,
+            own_kexec=name.startswith("Own."),
             time_limit_ms=60_000 if recording.tests else 500,
             file="/src/fake.cc",
             line=line,
