@@ -73,7 +73,7 @@ def test_the_bench_is_not_started(fake: FakeBench) -> None:
 
 
 def test_a_test_with_its_own_kexec_has_a_power_cycle(fake: FakeBench) -> None:
-    run = dry(fake, "-k", "AlsoPasses")
+    run = dry(fake, "-k", "AlsoPasses or TwoKexecs")
     in_order(
         run.output,
         r"^machine +start QEMU",
@@ -81,9 +81,9 @@ def test_a_test_with_its_own_kexec_has_a_power_cycle(fake: FakeBench) -> None:
         r"^target +kexec 1 of 1: ",
         r"^machine +end QEMU",
         r"^machine +start QEMU",
-        r"^target +arm 1 test: Own.AlsoPasses$",
+        r"^target +arm 1 test: Own.TwoKexecs$",
         r"^target +kexec 2 of 2: ",
-        r"^target +verify 1 test: Own.AlsoPasses$",
+        r"^target +verify 1 test: Own.TwoKexecs$",
         r"^machine +end QEMU",
         r"^machine +if it dies",
     )

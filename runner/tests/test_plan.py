@@ -64,7 +64,7 @@ def test_the_plan_comes_first_and_holds(fake: FakeBench) -> None:
 
 
 def test_a_test_with_its_own_kexec_has_it(fake: FakeBench) -> None:
-    run = fake.run_tests("Memory.Passes", "Own.Passes", "Own.AlsoPasses")
+    run = fake.run_tests("Memory.Passes", "Own.Kexec", "Own.TwoKexecs")
     assert run.status == 0
     assert "2 tests in power cycles of their own" in run.output
     results = run.results
@@ -72,13 +72,13 @@ def test_a_test_with_its_own_kexec_has_it(fake: FakeBench) -> None:
     assert len(set(cold.values())) == 3
     assert {name: len(result["kexecs"]) for name, result in results.items()} == {
         "Memory.Passes": 1,
-        "Own.Passes": 1,
-        "Own.AlsoPasses": 2,
+        "Own.Kexec": 1,
+        "Own.TwoKexecs": 2,
     }
 
 
 def test_one_alone_needs_no_other_power_cycle(fake: FakeBench) -> None:
-    run = fake.run_tests("Own.Passes")
+    run = fake.run_tests("Own.Kexec")
     assert run.status == 0
     assert run.output.count("power on ...") == 1
 

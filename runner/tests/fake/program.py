@@ -68,8 +68,8 @@ TESTS: list[tuple[str, str, int, str | None]] = recording.rows() or [
     ("Chain.Passes", "continuity", 3, None),
     ("Chain.FailsToCarry", "continuity", 3, None),
     ("Memory.FloodsTheKernelsLog", "continuity", 3, None),
-    ("Own.Passes", "continuity", 1, None),
-    ("Own.AlsoPasses", "continuity", 2, None),
+    ("Own.Kexec", "continuity", 1, None),
+    ("Own.TwoKexecs", "continuity", 2, None),
     ("Igb.Passes", "continuity", 1, "igb"),
 ]
 TESTS += [
