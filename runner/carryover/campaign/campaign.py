@@ -94,7 +94,7 @@ class Campaign:
         tests = [test for test in tests if test.name not in self._decided()]
         infos = {test.name: test for test in tests}
         cycles = power_cycles(tests, self._program.claims, self._program.iommu_mode)
-        batches = [Batch(cycle) for cycle in cycles if cycle]
+        batches = map(Batch, cycles)
         try:
             self._complain_of_what_was_cut_short()
             for result in chain.from_iterable(map(self._blame.batch, batches)):

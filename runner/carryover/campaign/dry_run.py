@@ -15,7 +15,7 @@ from pathlib import Path
 from labgrid.driver import ExecutionError
 
 from carryover.campaign.identity import NONCE
-from carryover.campaign.plan import power_cycles
+from carryover.campaign.plan import power_cycles, ready
 from carryover.campaign.strategy import KexecStrategy
 from carryover.errors import BadInput, Infrastructure, ProtocolError
 from carryover.events import Event, TestInfo, parse
@@ -91,8 +91,7 @@ def actions(
     """What a run of these tests would do."""
     yield from _before(directory)
     for cycle in power_cycles(tests, strategy.claims, strategy.iommu_mode):
-        if cycle:
-            yield from _power_cycle(strategy, cycle, options, seen)
+        yield from _power_cycle(strategy, cycle, options, seen)
     yield Action("machine", "if it dies: again, for halves of the tests (--carryover-reruns)")
     yield Action("controller", f"write junit.xml, results.ktap and report.html into {directory}")
 
@@ -101,11 +100,11 @@ def _power_cycle(
     strategy: KexecStrategy, tests: Sequence[TestInfo], options: ProgramOptions, seen: Seen
 ) -> Iterator[Action]:
     program = strategy.on_target(options)
-    ready = [t for t in tests if t.claim is None or t.claim in strategy.claims]
-    alone = [test.name for test in ready if not test.is_continuity]
-    armed = [test.name for test in ready if test.is_continuity]
-    kexecs = max((test.generations for test in ready if test.is_continuity), default=0)
-    taken = [d for d in strategy.devices() if d.driver in {test.driver for test in ready}]
+    run = ready(tests, strategy.claims, strategy.iommu_mode)
+    alone = [test.name for test in run if not test.is_continuity]
+    armed = [test.name for test in run if test.is_continuity]
+    kexecs = max((test.generations for test in run if test.is_continuity), default=0)
+    taken = [d for d in strategy.devices() if d.driver in {test.driver for test in run}]
     boot = f"{strategy.boot_append} {NONCE}...".lstrip()
     yield from _of_machine(strategy, boot)
     service = strategy.ssh.networkservice if strategy.ssh else None
@@ -123,7 +122,7 @@ def _power_cycle(
     for number in range(1, kexecs + 1):
         command = strategy.kexec_command(program, 0).replace(strategy.nonce, "...")
         yield Action("target", f"kexec {number} of {kexecs}: {command}")
-        going_on = [t.name for t in ready if t.is_continuity and t.generations >= number]
+        going_on = [t.name for t in run if t.is_continuity and t.generations >= number]
         yield Action("target", f"verify {_named(going_on)}")
     for device in taken:
         yield Action("target", _giving_back(device, seen))

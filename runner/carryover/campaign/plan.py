@@ -18,8 +18,8 @@ class Plan:
     Attributes:
         alone: How many need no kexec.
         first: How many share the first kexec, chains among them.
-        own: How many share their kexecs with no other, each in a power cycle of its own.
         chains: Of these, how many go on for how many more kexecs.
+        own: How many share their kexecs with no other, each in a power cycle of its own.
         not_claimed: How many are skipped, by the claim that the target's kernel does not make.
         not_in_mode: How many are skipped because there are no device files to preserve in the mode
             type1.
@@ -27,8 +27,8 @@ class Plan:
 
     alone: int
     first: int
-    own: int
     chains: dict[int, int]
+    own: int
     not_claimed: dict[str, int]
     not_in_mode: int
     not_listed: dict[str, int]
@@ -46,20 +46,19 @@ class Plan:
         `not_listed`: how many more there are of drivers that no device is listed for.
         """
         tests = list(tests)
-        tests = list(tests)
-        unfit = [t for t in tests if _is_claimed(t, claims) and not _is_fit(t, iommu_mode)]
-        shared, *own = power_cycles(tests, claims, iommu_mode)
-        ready = [t for t in shared if _is_claimed(t, claims) and _is_fit(t, iommu_mode)]
-        generations = [test.generations for test in ready if test.is_continuity]
+        claimed = [test for test in tests if _is_claimed(test, claims)]
+        run = ready(tests, claims, iommu_mode)
+        shared = [test for test in run if not test.own_kexec]
+        generations = [test.generations for test in shared if test.is_continuity]
         return cls(
-            alone=len(ready) - len(generations),
+            alone=len(shared) - len(generations),
             first=len(generations),
-            own=len(own),
             chains=dict(sorted(Counter(n - 1 for n in generations if n > 1).items())),
+            own=len(run) - len(shared),
             not_claimed=dict(
                 sorted(Counter(t.claim for t in tests if t.claim and t.claim not in claims).items())
             ),
-            not_in_mode=len(unfit),
+            not_in_mode=len(claimed) - len(run),
             not_listed=dict(sorted(not_listed.items())),
         )
 
@@ -99,22 +98,22 @@ class Plan:
         return lines
 
 
+def ready(tests: Iterable[TestInfo], claims: Sequence[str], iommu_mode: str) -> list[TestInfo]:
+    """The tests that the target is not going to skip for its claims or its mode."""
+    return [test for test in tests if _is_claimed(test, claims) and _is_fit(test, iommu_mode)]
+
+
 def power_cycles(
-    tests: Iterable[TestInfo], claims: Sequence[str], iommu_mode: str
+    tests: Sequence[TestInfo], claims: Sequence[str], iommu_mode: str
 ) -> list[list[TestInfo]]:
     """Which tests share a power cycle.
 
-    The first list is of those that share one, and may be empty; what the target is going to skip is
-    among them. Each of the others has one test.
+    First come those that share one, if any, and what the target is going to skip is among them.
+    Each of the others has one test.
     """
-    shared: list[TestInfo] = []
-    own: list[list[TestInfo]] = []
-    for test in tests:
-        if test.own_kexec and _is_claimed(test, claims) and _is_fit(test, iommu_mode):
-            own.append([test])
-        else:
-            shared.append(test)
-    return [shared, *own]
+    own = [test for test in ready(tests, claims, iommu_mode) if test.own_kexec]
+    shared = [test for test in tests if test not in own]
+    return [cycle for cycle in (shared, *([test] for test in own)) if cycle]
 
 
 def _is_claimed(test: TestInfo, claims: Sequence[str]) -> bool:
